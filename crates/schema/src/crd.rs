@@ -1,12 +1,12 @@
-//! The structural schema of a custom kind.
+//! Structural schemas of custom kinds.
 
 use std::sync::Arc;
 
 use crate::Type;
 
-/// A compiled structural schema.
+/// A compiled `openAPIV3Schema`.
 #[derive(Debug)]
 pub struct Structural {
-    /// The type of the objects.
+    /// The structural type of the objects.
     pub ty: Arc<Type>,
 }

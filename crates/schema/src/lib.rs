@@ -3,7 +3,7 @@
 //! Built-in kinds get theirs from `k8s-openapi`'s JSON schemas together with a table of merge keys;
 //! custom kinds get theirs from the schema in their `CustomResourceDefinition`.
 
-mod crd;
+pub mod crd;
 mod error;
 mod types;
 

@@ -102,6 +102,9 @@ pub struct PatchStrategy {
     pub merge_key: Option<Box<str>>,
     /// Objects: whether fields absent from the patch are cleared (`retainKeys`).
     pub retain_keys: bool,
+    /// Objects: whether the patch's value takes the place of the old one instead of being merged into
+    /// it (`replace`; only the selector of a disruption budget has it).
+    pub replace: bool,
 }
 
 /// An object with free keys.
