@@ -32,3 +32,12 @@ pub enum Columns {
     /// comes first by itself; Age comes last if no columns are given.
     Custom(Vec<(Column, String)>),
 }
+
+/// The columns of a built-in kind.
+pub fn builtin(group: &str, kind: &str) -> Columns {
+    let _ = (group, kind);
+    Columns::BuiltIn {
+        definitions: Vec::new,
+        cells: |_, _| Vec::new(),
+    }
+}
