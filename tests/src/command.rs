@@ -1,0 +1,164 @@
+//! Running a program to its end.
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::wait::DEADLINE;
+
+/// What a program said, and how it ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The command line, for messages.
+    pub command: String,
+    /// All that it wrote to standard output.
+    pub stdout: String,
+    /// All that it wrote to standard error.
+    pub stderr: String,
+    /// Its exit code; -1 when a signal ended it.
+    pub code: i32,
+}
+
+impl Outcome {
+    /// Its standard output.
+    ///
+    /// # Panics
+    /// If it failed.
+    #[track_caller]
+    pub fn ok(&self) -> &str {
+        assert!(self.code == 0, "{self}");
+        &self.stdout
+    }
+
+    /// Its standard error.
+    ///
+    /// # Panics
+    /// If it succeeded.
+    #[track_caller]
+    pub fn fails(&self) -> &str {
+        assert!(self.code != 0, "should have failed: {self}");
+        &self.stderr
+    }
+
+    /// Itself, once its standard output is seen to hold `part`.
+    ///
+    /// # Panics
+    /// If it failed, or does not.
+    #[track_caller]
+    pub fn says(&self, part: &str) -> &Self {
+        assert!(self.ok().contains(part), "no {part:?} in: {self}");
+        self
+    }
+
+    /// Itself, once it is seen to have failed with `part` in its standard error.
+    ///
+    /// # Panics
+    /// If it succeeded, or says something else.
+    #[track_caller]
+    pub fn complains(&self, part: &str) -> &Self {
+        assert!(self.fails().contains(part), "no {part:?} in: {self}");
+        self
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "$ {}\nexit code {}\n-- stdout\n{}-- stderr\n{}",
+            self.command, self.code, self.stdout, self.stderr
+        )
+    }
+}
+
+/// Splits a command line at white space. Single quotes keep their content together, as in a shell.
+pub fn split(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            c if c.is_whitespace() && !quoted => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    assert!(!quoted, "a quote is open in: {line}");
+    words.extend(word);
+    words
+}
+
+/// Starts a program with its streams piped.
+pub fn spawn(command: &mut Command) -> Child {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"))
+}
+
+/// Runs a program to its end, with `input` as its standard input.
+///
+/// # Panics
+/// If it cannot be started, or has not ended after [`DEADLINE`].
+pub fn run(command: &mut Command, input: &str) -> Outcome {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let line = words.join(" ");
+
+    let mut child = spawn(command);
+    let mut stdin = child.stdin.take().expect("piped");
+    let input = input.to_owned();
+    // A program that does not read its input closes the pipe; that is not this side's concern.
+    let feeding = thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    let stdout = collect(child.stdout.take().expect("piped"));
+    let stderr = collect(child.stderr.take().expect("piped"));
+
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child of this process") {
+            break status;
+        }
+        if started.elapsed() > DEADLINE {
+            drop(child.kill());
+            drop(child.wait());
+            panic!("{line} has not ended after {DEADLINE:?}");
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    feeding.join().expect("the feeding thread");
+    Outcome {
+        command: line,
+        stdout: stdout.join().expect("the reading thread"),
+        stderr: stderr.join().expect("the reading thread"),
+        code: status.code().unwrap_or(-1),
+    }
+}
+
+fn collect(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).expect("readable");
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn quotes_keep_words_together() {
+        assert_eq!(
+            split("a  b 'c d' e='f g' ''"),
+            ["a", "b", "c d", "e=f g", ""]
+        );
+    }
+}
