@@ -4,7 +4,13 @@ pub mod builtin;
 pub mod columns;
 pub mod events;
 pub mod kind;
+pub mod names;
+pub mod quantity;
+pub mod selector;
 pub mod status;
+pub mod time;
 
 pub use kind::{GroupKind, Resource};
+pub use quantity::Quantity;
+pub use selector::{FieldSelector, LabelSelector};
 pub use status::{Reason, Status};

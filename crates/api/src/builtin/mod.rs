@@ -77,9 +77,9 @@ pub fn definition_name(group: &str, version: &str, kind: &str) -> String {
     }
 }
 
+/// A definition that is missing would be a type that accepts anything; a test holds that none is.
 fn ty(name: &str) -> Arc<mosaic_schema::Type> {
-    let _ = name;
-    Arc::default()
+    mosaic_schema::builtin(name).unwrap_or_default()
 }
 
 /// A row in the making: namespaced and with every verb until told otherwise.
@@ -191,5 +191,55 @@ impl Row {
 
     fn build(self) -> Resource {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_type_with_its_subresources_fields() {
+        for row in resources() {
+            let name = definition_name(&row.group, &row.version, &row.kind);
+            assert_eq!(row.ty.name.as_deref(), Some(name.as_str()));
+            assert!(row.ty.field("metadata").is_some(), "{name}");
+            if row.status {
+                assert!(row.ty.field("status").is_some(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_kinds_do_not_collide() {
+        let mut seen = BTreeSet::new();
+        for row in resources() {
+            let names = [&row.plural, &row.singular]
+                .into_iter()
+                .chain(&row.short_names)
+                .map(|name| (row.group.clone(), name.clone()))
+                .collect::<BTreeSet<_>>();
+            for name in names {
+                assert!(seen.insert(name.clone()), "{name:?} stands for two kinds");
+            }
+        }
+    }
+
+    #[test]
+    fn core_comes_first_and_every_verb_is_known() {
+        let rows = resources();
+        assert_eq!(&*rows[0].plural, "bindings");
+        let events: Vec<String> = rows
+            .iter()
+            .filter(|row| &*row.plural == "events")
+            .map(Resource::storage_prefix)
+            .collect();
+        assert_eq!(events, ["/core/events/", "/core/events/"]);
+        for row in &rows {
+            assert!(row.verbs.iter().all(|verb| VERBS.contains(verb)));
+            assert!(row.subresources.is_sorted_by_key(|sub| sub.name));
+        }
     }
 }
