@@ -1,0 +1,142 @@
+//! The fields that a value sets.
+
+use mosaic_schema::Type;
+use serde_json::{Map, Value};
+
+use super::{
+    FieldSet, FieldSetError, Node,
+    key::{field_key, push_display},
+    view::{View, key_of_item, view},
+};
+
+impl FieldSet {
+    /// The fields that a configuration sets, as an apply owns them.
+    ///
+    /// Leaves, entries of maps and items of lists are fields of the set; objects with named fields are
+    /// not, unless they are empty. What is in a list or map that is owned as a whole is not looked at.
+    ///
+    /// # Errors
+    /// [`FieldSetError::Item`] when an item of a list map lacks a key, or an item of a set is no scalar.
+    pub fn of(value: &Value, ty: &Type) -> Result<Self, FieldSetError> {
+        let mut path = String::new();
+        let mut nodes = Vec::new();
+        applied(value, ty, &mut path, &mut nodes)?;
+        Ok(Self::from_nodes(nodes))
+    }
+}
+
+/// Collects what an apply owns below a value. Answers whether the value itself is a field of the set.
+fn applied(
+    value: &Value,
+    ty: &Type,
+    path: &mut String,
+    nodes: &mut Vec<Node>,
+) -> Result<bool, FieldSetError> {
+    let parent = path.len();
+    match view(value, ty) {
+        View::Leaf => Ok(true),
+        View::Fields(fields, members) => {
+            nodes.reserve(members.len());
+            for (name, member) in members {
+                let child = fields.child(name);
+                let key = field_key(name);
+                push_display(&key, path);
+                let mut below = Vec::new();
+                let owned = applied(member, child.ty, path, &mut below)? || !child.named;
+                path.truncate(parent);
+                push(
+                    nodes,
+                    Node {
+                        key,
+                        owned,
+                        children: FieldSet::from_nodes(below),
+                    },
+                );
+            }
+            Ok(members.is_empty())
+        }
+        View::Items(list, items) => {
+            for item in items {
+                let key = key_of_item(list, item).map_err(|error| FieldSetError::Item {
+                    path: path.clone(),
+                    reason: error.message(),
+                })?;
+                push_display(&key, path);
+                let mut below = Vec::new();
+                // A scalar is its own key; there is nothing below it.
+                if item.is_object() {
+                    applied(item, &list.items, path, &mut below)?;
+                }
+                path.truncate(parent);
+                push(
+                    nodes,
+                    Node {
+                        key,
+                        owned: true,
+                        children: FieldSet::from_nodes(below),
+                    },
+                );
+            }
+            Ok(false)
+        }
+    }
+}
+
+fn push(nodes: &mut Vec<Node>, node: Node) {
+    if !node.is_empty() {
+        nodes.push(node);
+    }
+}
+
+/// The node of a value that only one side of a change has. `None` when it is nothing but what is always
+/// there.
+pub(super) fn appearing(key: String, value: &Value, ty: &Type, always_there: bool) -> Option<Node> {
+    let children = whole(value, ty, always_there);
+    let is_empty_object = value.as_object().is_some_and(Map::is_empty);
+    let owned = !always_there || (children.is_empty() && !is_empty_object);
+    let node = Node {
+        key,
+        owned,
+        children,
+    };
+    (!node.is_empty()).then_some(node)
+}
+
+/// Every field that comes to be, or ceases to be, with a value: objects, lists and maps included.
+///
+/// `parent_there` says whether what the value stands in existed on the other side of the change, in which
+/// case the parts that are always there existed too.
+pub(super) fn whole(value: &Value, ty: &Type, parent_there: bool) -> FieldSet {
+    match view(value, ty) {
+        View::Leaf => FieldSet::default(),
+        View::Fields(fields, members) => {
+            let mut nodes = Vec::with_capacity(members.len());
+            for (name, member) in members {
+                let child = fields.child(name);
+                let there = parent_there && child.always_there;
+                nodes.extend(appearing(field_key(name), member, child.ty, there));
+            }
+            FieldSet::from_nodes(nodes)
+        }
+        View::Items(list, items) => {
+            let mut nodes = Vec::with_capacity(items.len());
+            for item in items {
+                // A list whose items cannot be told apart is taken as a whole.
+                let Ok(key) = key_of_item(list, item) else {
+                    return FieldSet::default();
+                };
+                let children = if item.is_object() {
+                    whole(item, &list.items, false)
+                } else {
+                    FieldSet::default()
+                };
+                nodes.push(Node {
+                    key,
+                    owned: true,
+                    children,
+                });
+            }
+            FieldSet::from_nodes(nodes)
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Which fields differ between two versions of an object.
+
+use mosaic_schema::{List, Type};
+use serde_json::{Map, Value};
+
+use super::{
+    FieldSet, Node,
+    collect::{appearing, whole},
+    key::field_key,
+    view::{Fields, View, key_of_item, view},
+};
+use crate::equality::same;
+
+/// What differs between two versions of an object.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Delta {
+    /// Fields that were added or whose value is another.
+    pub(crate) changed: FieldSet,
+    /// Fields that are gone.
+    pub(crate) removed: FieldSet,
+}
+
+impl Delta {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.removed.is_empty()
+    }
+}
+
+/// What differs between two versions.
+pub(crate) fn compare(old: &Value, new: &Value, ty: &Type) -> Delta {
+    let below = compare_values(old, new, ty);
+    Delta {
+        changed: FieldSet::from_nodes(below.changed),
+        removed: FieldSet::from_nodes(below.removed),
+    }
+}
+
+/// What comes to be with a new object.
+pub(crate) fn created(new: &Value, ty: &Type) -> FieldSet {
+    whole(new, ty, true)
+}
+
+/// What differs in and below one value.
+#[derive(Default)]
+struct Below {
+    /// Whether the value, a leaf, is another one.
+    modified: bool,
+    changed: Vec<Node>,
+    removed: Vec<Node>,
+}
+
+impl Below {
+    /// Takes in what differs in and below a child.
+    fn child(&mut self, key: impl FnOnce() -> String, child: Self) {
+        let (changed, removed) = (
+            child.modified || !child.changed.is_empty(),
+            !child.removed.is_empty(),
+        );
+        if !changed && !removed {
+            return;
+        }
+        let key = key();
+        if removed {
+            let node = Node {
+                key: key.clone(),
+                owned: false,
+                children: FieldSet::from_nodes(child.removed),
+            };
+            self.removed.push(node);
+        }
+        if changed {
+            self.changed.push(Node {
+                key,
+                owned: child.modified,
+                children: FieldSet::from_nodes(child.changed),
+            });
+        }
+    }
+
+    fn added(&mut self, key: String, value: &Value, ty: &Type, always_there: bool) {
+        self.changed.extend(appearing(key, value, ty, always_there));
+    }
+
+    fn gone(&mut self, key: String, value: &Value, ty: &Type, always_there: bool) {
+        self.removed.extend(appearing(key, value, ty, always_there));
+    }
+}
+
+fn compare_values(old: &Value, new: &Value, ty: &Type) -> Below {
+    let nothing = Map::new();
+    match (view(old, ty), view(new, ty)) {
+        (View::Fields(fields, old), View::Fields(_, new)) => compare_fields(fields, old, new),
+        // Null stands for an object or list without anything in it.
+        (View::Fields(fields, old), View::Leaf) if new.is_null() => {
+            compare_fields(fields, old, &nothing)
+        }
+        (View::Leaf, View::Fields(fields, new)) if old.is_null() => {
+            compare_fields(fields, &nothing, new)
+        }
+        (View::Items(list, old_items), View::Items(_, new_items)) => {
+            compare_items(list, old_items, new_items).unwrap_or_else(|| leaf(old, new))
+        }
+        (View::Items(list, items), View::Leaf) if new.is_null() => {
+            compare_items(list, items, &[]).unwrap_or_else(|| leaf(old, new))
+        }
+        (View::Leaf, View::Items(list, items)) if old.is_null() => {
+            compare_items(list, &[], items).unwrap_or_else(|| leaf(old, new))
+        }
+        (View::Leaf, View::Leaf) => leaf(old, new),
+        // A value of another kind: what was in the old one is gone, what is in the new one came.
+        _ => Below {
+            modified: true,
+            changed: whole(new, ty, false).nodes,
+            removed: whole(old, ty, false).nodes,
+        },
+    }
+}
+
+fn leaf(old: &Value, new: &Value) -> Below {
+    Below {
+        modified: !same(old, new),
+        ..Below::default()
+    }
+}
+
+fn compare_fields(fields: Fields<'_>, old: &Map<String, Value>, new: &Map<String, Value>) -> Below {
+    let mut below = Below::default();
+    for (name, old_value) in old {
+        let child = fields.child(name);
+        match new.get(name) {
+            Some(new_value) => below.child(
+                || field_key(name),
+                compare_values(old_value, new_value, child.ty),
+            ),
+            None => below.gone(field_key(name), old_value, child.ty, child.always_there),
+        }
+    }
+    for (name, new_value) in new {
+        if !old.contains_key(name) {
+            let child = fields.child(name);
+            below.added(field_key(name), new_value, child.ty, child.always_there);
+        }
+    }
+    below
+}
+
+/// Compares lists item by item, whatever their order. `None` when items cannot be told apart.
+fn compare_items(list: &List, old: &[Value], new: &[Value]) -> Option<Below> {
+    let old = keyed(list, old)?;
+    let new = keyed(list, new)?;
+    let mut below = Below::default();
+    let mut old = old.into_iter().peekable();
+    let mut new = new.into_iter().peekable();
+    loop {
+        match (old.peek(), new.peek()) {
+            (Some((old_key, _)), Some((new_key, _))) if old_key == new_key => {
+                if let (Some((key, old)), Some((_, new))) = (old.next(), new.next()) {
+                    // A scalar is its own key: the same key is the same value.
+                    if old.is_object() {
+                        below.child(|| key, compare_values(old, new, &list.items));
+                    }
+                }
+            }
+            (Some((old_key, _)), Some((new_key, _))) if old_key > new_key => {
+                if let Some((key, item)) = new.next() {
+                    below.added(key, item, item_type(list, item), false);
+                }
+            }
+            (Some(_), _) => {
+                if let Some((key, item)) = old.next() {
+                    below.gone(key, item, item_type(list, item), false);
+                }
+            }
+            (None, Some(_)) => {
+                if let Some((key, item)) = new.next() {
+                    below.added(key, item, item_type(list, item), false);
+                }
+            }
+            (None, None) => return Some(below),
+        }
+    }
+}
+
+fn item_type<'a>(list: &'a List, item: &Value) -> &'a Type {
+    if item.is_object() {
+        &list.items
+    } else {
+        &super::ANY
+    }
+}
+
+/// Items by key, in order of keys; of items with the same key, the first.
+fn keyed<'a>(list: &List, items: &'a [Value]) -> Option<Vec<(String, &'a Value)>> {
+    let mut keyed = Vec::with_capacity(items.len());
+    for item in items {
+        keyed.push((key_of_item(list, item).ok()?, item));
+    }
+    keyed.sort_by(|(left, _), (right, _)| left.cmp(right));
+    keyed.dedup_by(|(later, _), (earlier, _)| later == earlier);
+    Some(keyed)
+}
