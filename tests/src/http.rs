@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::StreamExt;
 use http::{HeaderMap, Method, Request, header};
 use http_body_util::BodyExt;
@@ -176,6 +178,28 @@ impl Http {
         self.with_auth(AuthInfo {
             impersonate: Some(user.to_owned()),
             ..self.config.auth_info.clone()
+        })
+    }
+
+    /// The same server, with the rights of this user in these groups.
+    #[must_use]
+    pub fn impersonate_in(&self, user: &str, groups: &[&str]) -> Self {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        self.with_auth(AuthInfo {
+            impersonate: Some(user.to_owned()),
+            impersonate_groups: Some(groups),
+            ..self.config.auth_info.clone()
+        })
+    }
+
+    /// The same server, with this client certificate and its key, both in PEM.
+    #[must_use]
+    pub fn with_certificate(&self, certificate: &str, key: &str) -> Self {
+        let encode = |text: &str| BASE64.encode(text);
+        self.with_auth(AuthInfo {
+            client_certificate_data: Some(encode(certificate)),
+            client_key_data: Some(encode(key).into()),
+            ..AuthInfo::default()
         })
     }
 

@@ -1,3 +1,49 @@
 //! End-to-end tests: one file for each group of behaviours.
 
+mod admission;
+mod apply;
+mod cli;
+mod controller;
+mod custom;
+mod deletion;
+mod discovery;
+mod errors;
+mod faults;
+mod helm;
+mod list;
 mod matrix;
+mod objects;
+mod rights;
+mod several;
+mod tables;
+mod watch;
+
+use serde_json::{Value, json};
+
+/// A config map with some data.
+fn config_map(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}})
+}
+
+/// The path of a namespace's config maps.
+fn config_maps(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/configmaps")
+}
+
+/// An object's version as the number that it is.
+fn version(object: &Value) -> u64 {
+    let text = object["metadata"]["resourceVersion"].as_str();
+    text.and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| panic!("no version in {object}"))
+}
+
+/// The names of a list's items.
+fn names(list: &Value) -> Vec<&str> {
+    let items = list["items"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no list: {list}"));
+    items
+        .iter()
+        .filter_map(|item| item["metadata"]["name"].as_str())
+        .collect()
+}

@@ -1,0 +1,109 @@
+//! Several servers on one etcd: the same objects, the same watches, and any of them may die.
+
+use mosaic_tests::{Etcd, Server, ServerOptions, Store, wait_until};
+
+use crate::{config_map, config_maps, names, version};
+
+fn server_on(etcd: &Etcd) -> Server {
+    Server::start_with(ServerOptions {
+        store: Store::Etcd(etcd.addresses()),
+        ..ServerOptions::default()
+    })
+}
+
+#[test]
+fn what_one_server_writes_the_other_shows_at_once() {
+    let etcd = Etcd::start(1);
+    let (a, b) = (server_on(&etcd), server_on(&etcd));
+    let path = config_maps("default");
+    let start = a.http().get(&path).ok()["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap_or("")
+        .to_owned();
+    let watch = b.http().watch(&format!(
+        "{path}?watch=true&resourceVersion={start}&labelSelector=!none"
+    ));
+    for i in 0..20 {
+        let name = format!("c-{i}");
+        a.http().post(&path, &config_map(&name)).ok();
+        // No waiting: a read is never older than a write that was answered.
+        b.http().get(&format!("{path}/{name}")).ok();
+        assert!(
+            names(&b.http().get(&path).ok()).contains(&name.as_str()),
+            "{name} is not in the list"
+        );
+    }
+    watch.until(|event| event["object"]["metadata"]["name"] == "c-19");
+    let stale = a.http().get(&format!("{path}/c-0")).ok();
+    let mut changed = stale.clone();
+    changed["data"]["a"] = "c".into();
+    b.http().put(&format!("{path}/c-0"), &changed).ok();
+    a.http()
+        .put(&format!("{path}/c-0"), &stale)
+        .fails(409, "Conflict");
+}
+
+#[test]
+fn a_credential_of_one_server_is_good_for_the_other() {
+    let etcd = Etcd::start(1);
+    let (a, b) = (server_on(&etcd), server_on(&etcd));
+    a.http().at(&b.url()).get("/api/v1/nodes").ok();
+    let account = "/api/v1/namespaces/default/serviceaccounts/default";
+    wait_until("the default service account", || {
+        a.http().get(account).status == 200
+    });
+    let token = a.kubectl().run("create token default");
+    let token = token.ok().trim();
+    let answer = b.http().with_token(token).get("/api/v1/nodes");
+    answer.fails(403, "Forbidden");
+}
+
+#[test]
+fn one_of_two_servers_dies_and_nothing_is_lost() {
+    let etcd = Etcd::start(1);
+    let (a, b) = (server_on(&etcd), server_on(&etcd));
+    let path = config_maps("default");
+    let start = b.http().get(&path).ok()["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap_or("")
+        .to_owned();
+    let watch = b
+        .http()
+        .watch(&format!("{path}?watch=true&resourceVersion={start}"));
+    let mut acknowledged = Vec::new();
+    let client = a.http();
+    let killed = std::thread::scope(|scope| {
+        let killing = scope.spawn(|| {
+            watch.until(|event| event["object"]["metadata"]["name"] == "c-30");
+            a.kill();
+            watch
+        });
+        for i in 0.. {
+            match client.try_post(&path, &config_map(&format!("c-{i}"))) {
+                Ok(answer) if answer.status == 201 => acknowledged.push(format!("c-{i}")),
+                _ => break,
+            }
+        }
+        killing.join().expect("the killing thread")
+    });
+    let list = b.http().get(&path).ok();
+    let stored = names(&list);
+    assert!(acknowledged.len() > 30);
+    for name in &acknowledged {
+        assert!(
+            stored.contains(&name.as_str()),
+            "{name} was acknowledged and is gone"
+        );
+    }
+    let last = b.http().post(&path, &config_map("after")).ok();
+    assert!(version(&last) > 0);
+    killed.until(|event| event["object"]["metadata"]["name"] == "after");
+    // What controllers do goes on, by the server that is left.
+    b.namespace("after");
+    wait_until("the new namespace's service account", || {
+        b.http()
+            .get("/api/v1/namespaces/after/serviceaccounts/default")
+            .status
+            == 200
+    });
+}

@@ -1,0 +1,231 @@
+//! Watches: order, bookmarks, resuming, and the end of what is remembered.
+
+use std::io::{BufRead, BufReader};
+
+use mosaic_tests::{PatchKind, Server};
+use serde_json::{Value, json};
+
+use crate::{config_map, config_maps, version};
+
+#[test]
+fn a_watch_tells_each_change_once_and_in_order() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = config_maps(&server.namespace("order"));
+    let start = http.get(&path).ok()["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap_or("")
+        .to_owned();
+    let watch = http.watch(&format!("{path}?watch=true&resourceVersion={start}"));
+    for i in 0..20 {
+        http.post(&path, &config_map(&format!("c-{i}"))).ok();
+    }
+    http.patch(
+        PatchKind::Merge,
+        &format!("{path}/c-0"),
+        &json!({"data": {"a": "c"}}),
+    )
+    .ok();
+    http.delete(&format!("{path}/c-1")).ok();
+    let events = watch.until(|event| event["type"] == "DELETED");
+    let events: Vec<&Value> = events
+        .iter()
+        .filter(|event| {
+            event["object"]["metadata"]["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with("c-"))
+        })
+        .collect();
+    assert_eq!(events.len(), 22);
+    assert!(events[..20].iter().all(|event| event["type"] == "ADDED"));
+    assert_eq!(
+        (&events[20]["type"], &events[21]["type"]),
+        (&"MODIFIED".into(), &"DELETED".into())
+    );
+    let versions: Vec<u64> = events
+        .iter()
+        .map(|event| version(&event["object"]))
+        .collect();
+    assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+}
+
+#[test]
+fn a_watch_without_a_version_begins_with_what_is_there() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = config_maps(&server.namespace("initial"));
+    http.post(&path, &config_map("there")).ok();
+    let selected = "fieldSelector=metadata.name%3Dthere";
+    for query in ["", "&resourceVersion=0"] {
+        let watch = http.watch(&format!("{path}?watch=true&{selected}{query}"));
+        assert_eq!(watch.next_named(), ("ADDED".into(), "there".into()));
+    }
+}
+
+#[test]
+fn initial_events_end_with_a_bookmark_that_says_so() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = config_maps(&server.namespace("send-initial"));
+    http.post(&path, &config_map("a")).ok();
+    http.post(&path, &config_map("b")).ok();
+    let query = "watch=true&sendInitialEvents=true&allowWatchBookmarks=true\
+                 &resourceVersionMatch=NotOlderThan&resourceVersion=";
+    let watch = http.watch(&format!("{path}?{query}"));
+    let events = watch.until(|event| event["type"] == "BOOKMARK");
+    let added = events
+        .iter()
+        .filter(|event| event["type"] == "ADDED")
+        .count();
+    assert!(added >= 2 && added == events.len() - 1, "{events:?}");
+    let bookmark = &events[events.len() - 1]["object"];
+    assert_eq!(bookmark["kind"], "ConfigMap");
+    assert_eq!(
+        bookmark["metadata"]["annotations"]["k8s.io/initial-events-end"],
+        "true"
+    );
+    assert!(version(bookmark) > 0);
+
+    // Asking for initial events without saying how old they may be is an error.
+    let refused = http.get(&format!(
+        "{path}?watch=true&sendInitialEvents=true&allowWatchBookmarks=true"
+    ));
+    refused.fails(422, "Invalid");
+}
+
+#[test]
+fn a_watch_resumes_where_another_ended() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = config_maps(&server.namespace("resume"));
+    let first = version(&http.post(&path, &config_map("a")).ok());
+    http.post(&path, &config_map("b")).ok();
+    http.delete(&format!("{path}/a")).ok();
+    let watch = http.watch(&format!("{path}?watch=true&resourceVersion={first}"));
+    assert_eq!(watch.next_named(), ("ADDED".into(), "b".into()));
+    assert_eq!(watch.next_named(), ("DELETED".into(), "a".into()));
+}
+
+#[test]
+fn an_object_that_leaves_the_selection_is_told_as_deleted() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = config_maps(&server.namespace("leaving"));
+    let start = version(&http.post(&path, &config_map("a")).ok());
+    let watch = http.watch(&format!(
+        "{path}?watch=true&resourceVersion={start}&labelSelector=in%3Dyes"
+    ));
+    let label = |value: Value| {
+        let patch = json!({"metadata": {"labels": {"in": value}}});
+        http.patch(PatchKind::Merge, &format!("{path}/a"), &patch)
+            .ok()
+    };
+    label("yes".into());
+    label("no".into());
+    assert_eq!(watch.next_named(), ("ADDED".into(), "a".into()));
+    assert_eq!(watch.next_named(), ("DELETED".into(), "a".into()));
+}
+
+#[test]
+fn a_watch_ends_when_its_time_is_up() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = config_maps(&server.namespace("timeout"));
+    let start = version(&http.post(&path, &config_map("a")).ok());
+    let watch = http.watch(&format!(
+        "{path}?watch=true&resourceVersion={start}&timeoutSeconds=1"
+    ));
+    while watch.next().is_some() {}
+}
+
+#[test]
+fn a_version_that_is_forgotten_is_gone_and_one_to_come_is_not_there() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = config_maps(&server.namespace("gone"));
+    let now = version(&http.post(&path, &config_map("a")).ok());
+    // Both forms are allowed: refused at once, or told as the first event.
+    let answer = match http.try_watch(&format!("{path}?watch=true&resourceVersion=1")) {
+        Ok(watch) => watch.next(),
+        Err(_) => None,
+    };
+    if let Some(event) = answer {
+        // The server may still remember everything since its beginning.
+        assert!(
+            event["type"] == "ADDED" || event["object"]["code"] == 410,
+            "{event}"
+        );
+    }
+    let future = http.try_watch(&format!(
+        "{path}?watch=true&resourceVersion={}",
+        now + 1_000_000
+    ));
+    assert!(future.is_err(), "a version to come was accepted");
+}
+
+#[test]
+fn a_watch_as_tables_has_its_columns_once() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = config_maps(&server.namespace("table-watch"));
+    let watched = server.kubectl().in_namespace("table-watch");
+    http.post(&path, &config_map("a")).ok();
+    let mut child = watched.spawn("get configmap a -w");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped"))
+        .lines()
+        .map_while(Result::ok);
+    let header = lines.next().unwrap_or_default();
+    let row = lines.next().unwrap_or_default();
+    http.patch(
+        PatchKind::Merge,
+        &format!("{path}/a"),
+        &json!({"data": {"b": "c"}}),
+    )
+    .ok();
+    let changed = lines.next().unwrap_or_default();
+    drop(child.kill());
+    drop(child.wait());
+    assert!(
+        header.starts_with("NAME") && row.starts_with("a ") && changed.starts_with("a "),
+        "{header}{row}{changed}"
+    );
+    assert_eq!(
+        (
+            row.split_whitespace().nth(1),
+            changed.split_whitespace().nth(1)
+        ),
+        (Some("1"), Some("2"))
+    );
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_up_nobody() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = config_maps(&server.namespace("slow"));
+    let start = version(&http.post(&path, &config_map("a")).ok());
+    // This program is stopped once its watch is open: nothing reads what the server sends it.
+    let mut slow = server.kubectl().spawn("get configmaps -A -w -o yaml");
+    let mut line = String::new();
+    BufReader::new(slow.stdout.take().expect("piped"))
+        .read_line(&mut line)
+        .expect("readable");
+    let stopped = std::process::Command::new("kill")
+        .args(["-STOP", &slow.id().to_string()])
+        .status();
+    assert!(stopped.expect("kill").success());
+
+    let watch = http.watch(&format!("{path}?watch=true&resourceVersion={start}"));
+    let mut object = config_map("big");
+    object["data"]["a"] = "x".repeat(200_000).into();
+    http.post(&path, &object).ok();
+    for i in 0..50 {
+        let patch = json!({"data": {"b": i.to_string()}});
+        http.patch(PatchKind::Merge, &format!("{path}/big"), &patch)
+            .ok();
+    }
+    watch.until(|event| event["object"]["data"]["b"] == "49");
+
+    drop(slow.kill());
+    drop(slow.wait());
+}
