@@ -54,7 +54,7 @@ fn a_mistyped_flag_names_the_nearest() {
 fn a_mistyped_key_of_the_file_names_the_nearest() {
     let folder = tempfile_dir();
     let file = folder.join("mos.toml");
-    std::fs::write(&file, "data-dri = \"/nowhere\"\n").expect("a writable directory");
+    std::fs::write(&file, "[server]\ndata-dri = \"/nowhere\"\n").expect("a writable directory");
     let outcome = run(
         Command::new(mos()).arg("server").arg("--config").arg(&file),
         "",
