@@ -3,9 +3,12 @@
 pub mod builtin;
 pub mod columns;
 pub mod events;
+pub mod jsonpath;
 pub mod kind;
+pub mod meta;
 pub mod names;
 pub mod quantity;
+pub mod scale;
 pub mod selector;
 pub mod status;
 pub mod time;
