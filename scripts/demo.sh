@@ -33,11 +33,11 @@ show_refused() {
         exit 1
     fi
 }
-# How long the command took, in seconds.
-seconds_of() {
+# Runs a command and notes in `took` how long that was.
+timed() {
     local from=$EPOCHREALTIME
-    "$@" >/dev/null
-    awk -v from="$from" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.2f s", to - from }'
+    "$@"
+    took=$(awk -v from="$from" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.2f s", to - from }')
 }
 
 port=6443
@@ -56,7 +56,8 @@ start_server() {
 export KUBECONFIG=$folder/data/admin.kubeconfig
 echo "${bold}1. A server${plain}: one process, one file"
 printf '%s$ mos server --data-dir DIR --listen 127.0.0.1:%s%s\n' "$bold" "$port" "$plain"
-started=$(seconds_of start_server)
+timed start_server
+started=$took
 tail -n 1 "$folder/log"
 
 if kubectl=$(scripts/tools.sh kubectl-1.37 2>/dev/null); then
@@ -95,7 +96,8 @@ before=$(kubectl get -n shop deployments,queues,configmaps -o name | sort)
 printf '\n%s$ kill -9 SERVER%s\n' "$bold" "$plain"
 kill -9 "$server"
 wait "$server" 2>/dev/null || true
-restarted=$(seconds_of start_server)
+retimed start_server
+started=$took
 show kubectl -n shop get deployments,queues
 after=$(kubectl get -n shop deployments,queues,configmaps -o name | sort)
 [ "$before" = "$after" ] || { echo "demo: objects are missing after the restart" >&2; exit 1; }
