@@ -191,8 +191,9 @@ impl Reader<'_> {
             } else if self.eat(".") {
                 if self.eat("*") {
                     steps.push(Step::Every);
-                } else if !self.rest.starts_with('[') && !(self.rest.is_empty() && steps.is_empty())
-                {
+                } else if self.rest.starts_with('[') || (self.rest.is_empty() && steps.is_empty()) {
+                    // A dot alone is the value itself; before a bracket it says nothing.
+                } else {
                     steps.push(Step::Field(self.field()?));
                 }
             } else {

@@ -1,4 +1,7 @@
 //! The kind table of the API: names, scopes, columns, selectors, quantities and `Status` errors.
+//!
+//! Everything here is pure: functions of the objects they are given, without a clock or a socket
+//! (but for [`time::now`]). Objects are [`serde_json::Value`]s, and whatever they hold may be wrong.
 
 pub mod builtin;
 pub mod columns;

@@ -38,14 +38,17 @@ pub(super) const IMAGES: Spec = (
 pub(super) const SELECTOR: Spec = ("Selector", "string", 1, "Which pods belong to the object.");
 
 pub(super) fn columns(specs: &[Spec]) -> Vec<Column> {
-    let column = |&(name, ty, priority, description): &Spec| Column {
+    specs.iter().map(column).collect()
+}
+
+pub(super) fn column(&(name, ty, priority, description): &Spec) -> Column {
+    Column {
         name: name.to_owned(),
         ty: ty.to_owned(),
         format: if name == "Name" { "name" } else { "" }.to_owned(),
         description: description.to_owned(),
         priority,
-    };
-    specs.iter().map(column).collect()
+    }
 }
 
 /// The text at a JSON pointer; empty if there is none.

@@ -66,7 +66,7 @@ impl<'a> TableWriter<'a> {
             Columns::Custom(given) if given.is_empty() => {
                 let age = Column {
                     ty: "date".to_owned(),
-                    ..column(AGE)
+                    ..read::column(&AGE)
                 };
                 let path = JsonPath::parse(".metadata.creationTimestamp").ok();
                 vec![(age, path)]
@@ -84,7 +84,7 @@ impl<'a> TableWriter<'a> {
     pub fn definitions(&self) -> Vec<Column> {
         match &self.resource.columns {
             Columns::BuiltIn { definitions, .. } => definitions(),
-            Columns::Custom(_) => std::iter::once(column(NAME))
+            Columns::Custom(_) => std::iter::once(read::column(&NAME))
                 .chain(self.custom.iter().map(|(column, _)| column.clone()))
                 .collect(),
         }
@@ -150,17 +150,6 @@ impl<'a> TableWriter<'a> {
             "columnDefinitions": definitions,
             "rows": rows,
         })
-    }
-}
-
-fn column(spec: read::Spec) -> Column {
-    let (name, ty, priority, description) = spec;
-    Column {
-        name: name.to_owned(),
-        ty: ty.to_owned(),
-        format: if name == "Name" { "name" } else { "" }.to_owned(),
-        description: description.to_owned(),
-        priority,
     }
 }
 

@@ -301,13 +301,8 @@ pub(super) fn cron_job(object: &Value, now: Timestamp) -> Vec<Value> {
         age(object, now),
         names,
         images,
-        job_template_selector(object).into(),
+        selector(object, "/spec/jobTemplate/spec/selector").into(),
     ]
-}
-
-/// A template that leaves the selector to the controller shows none.
-fn job_template_selector(object: &Value) -> String {
-    selector(object, "/spec/jobTemplate/spec/selector")
 }
 
 pub(super) const POD_DISRUPTION_BUDGET: &[Spec] = &[
