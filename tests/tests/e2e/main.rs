@@ -7,6 +7,7 @@ mod controller;
 mod custom;
 mod deletion;
 mod discovery;
+mod documents;
 mod errors;
 mod faults;
 mod helm;
