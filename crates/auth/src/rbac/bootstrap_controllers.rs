@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::{
-    bootstrap::{READ, Who, cluster_binding, cluster_role, events, named, rule},
+    bootstrap::READ,
+    build::{Who, cluster_binding, cluster_role, events, named, rule},
     rule::Rule,
 };
 

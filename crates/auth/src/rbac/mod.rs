@@ -7,6 +7,7 @@
 mod bindings;
 mod bootstrap;
 mod bootstrap_controllers;
+mod build;
 mod escalation;
 mod roles;
 mod rule;
