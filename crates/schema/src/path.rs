@@ -11,8 +11,6 @@ pub(crate) enum Path<'a> {
     Field(&'a Path<'a>, &'a str),
     /// An item of a list.
     Index(&'a Path<'a>, usize),
-    /// A key of a map, written in brackets.
-    Key(&'a Path<'a>, &'a str),
 }
 
 impl Path<'_> {
@@ -21,7 +19,7 @@ impl Path<'_> {
         match self {
             Self::Root => String::new(),
             Self::Index(parent, _) => parent.fields(),
-            Self::Field(parent, name) | Self::Key(parent, name) => {
+            Self::Field(parent, name) => {
                 let mut text = parent.fields();
                 if !text.is_empty() {
                     text.push('.');
@@ -40,7 +38,6 @@ impl fmt::Display for Path<'_> {
             Self::Field(Self::Root, name) => f.write_str(name),
             Self::Field(parent, name) => write!(f, "{parent}.{name}"),
             Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
-            Self::Key(parent, key) => write!(f, "{parent}[{key}]"),
         }
     }
 }
@@ -55,7 +52,7 @@ mod tests {
         let containers = Path::Field(&spec, "containers");
         let first = Path::Index(&containers, 0);
         let limits = Path::Field(&first, "limits");
-        assert_eq!(Path::Key(&limits, "cpu").to_string(), "spec.containers[0].limits[cpu]");
+        assert_eq!(limits.to_string(), "spec.containers[0].limits");
         assert_eq!(limits.fields(), "spec.containers.limits");
     }
 }

@@ -1,0 +1,94 @@
+//! Bringing objects of custom kinds into shape: dropping what their type does not have, and filling in
+//! what it has a default for.
+
+use serde_json::Value;
+
+use crate::{DecodeOptions, MAX_COMPLAINTS, Shape, Type, Unknown, decode, path::Path};
+
+/// Drops the fields that a type does not have, and tells them, at most [`MAX_COMPLAINTS`]. Values that
+/// are not of their type stay as they are, for validation to refuse.
+pub fn prune(ty: &Type, value: &mut Value) -> Vec<Unknown> {
+    let mut unknown = Vec::new();
+    prune_at(ty, value, &Path::Root, &mut unknown);
+    unknown
+}
+
+fn prune_at(ty: &Type, value: &mut Value, path: &Path<'_>, unknown: &mut Vec<Unknown>) {
+    match (&ty.shape, value) {
+        (Shape::Object(object), Value::Object(map)) => {
+            if object.embedded {
+                drop_bad_metadata(ty, map);
+            }
+            map.retain(|key, value| {
+                let Some(field) = object.fields.get(key.as_str()) else {
+                    if !object.preserve_unknown && unknown.len() < MAX_COMPLAINTS {
+                        unknown.push(Unknown { path: Path::Field(path, key).to_string() });
+                    }
+                    return object.preserve_unknown;
+                };
+                prune_at(&field.ty, value, &Path::Field(path, key), unknown);
+                true
+            });
+        }
+        (Shape::Map(inner), Value::Object(map)) => {
+            for (key, value) in map.iter_mut() {
+                prune_at(&inner.values, value, &Path::Field(path, key), unknown);
+            }
+        }
+        (Shape::List(list), Value::Array(items)) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                prune_at(&list.items, item, &Path::Index(path, index), unknown);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Metadata of an object inside an object is of no use if it cannot be read; Kubernetes drops it too.
+fn drop_bad_metadata(ty: &Type, map: &mut serde_json::Map<String, Value>) {
+    let Some(field) = ty.field("metadata") else { return };
+    let readable = match map.get_mut("metadata") {
+        Some(metadata) => decode(&field.ty, metadata, DecodeOptions { keep_unknown: true }).is_ok(),
+        None => true,
+    };
+    if !readable {
+        map.remove("metadata");
+    }
+}
+
+/// Fills in absent fields that have a default, also inside of what was filled in. A `null` that is no
+/// value of its own counts as absent: it becomes the default, or is dropped.
+pub fn apply_defaults(ty: &Type, value: &mut Value) {
+    match (&ty.shape, value) {
+        (Shape::Object(object), Value::Object(map)) => {
+            map.retain(|key, value| {
+                !value.is_null() || object.fields.get(key.as_str()).is_none_or(|field| keeps_null(&field.ty))
+            });
+            for (name, field) in &object.fields {
+                if let Some(default) = &field.default
+                    && !map.contains_key(&**name)
+                {
+                    map.insert(name.to_string(), default.clone());
+                }
+            }
+            for (key, value) in map.iter_mut() {
+                if let Some(field) = object.fields.get(key.as_str()) {
+                    apply_defaults(&field.ty, value);
+                }
+            }
+        }
+        (Shape::Map(inner), Value::Object(map)) => {
+            map.retain(|_, value| !value.is_null() || keeps_null(&inner.values));
+            map.values_mut().for_each(|value| apply_defaults(&inner.values, value));
+        }
+        (Shape::List(list), Value::Array(items)) => {
+            items.iter_mut().for_each(|item| apply_defaults(&list.items, item));
+        }
+        _ => {}
+    }
+}
+
+/// Whether `null` is a value. Where a schema leaves the type open, it may be one.
+fn keeps_null(ty: &Type) -> bool {
+    ty.nullable || matches!(ty.shape, Shape::Any)
+}
