@@ -14,8 +14,11 @@ if [ "$(du -s --block-size=1G "$target" | cut -f1)" -gt "$max_gib" ]; then
     exit 0
 fi
 
-# The executables of the test targets are named after their files.
-own=(mosaic mos e2e)
+# Executables of tests, benches and examples are named after their files.
+own=(mosaic mos e2e compatibility)
+while read -r file; do own+=("$(basename "$file" .rs)"); done < <(
+    find "$(dirname "$0")/../crates" -path '*/tests/*.rs' -o -path '*/benches/*.rs' -o -path '*/examples/*.rs'
+)
 for profile in "$target"/*/; do
     for folder in deps .fingerprint build incremental examples; do
         [ -d "$profile$folder" ] || continue

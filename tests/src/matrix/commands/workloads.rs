@@ -87,7 +87,7 @@ pub(super) fn autoscale(stage: &Stage) {
     deployment(stage, "auto");
     stage
         .kubectl
-        .run("autoscale deployment auto --min=2 --max=5 --cpu-percent=80")
+        .run("autoscale deployment auto --min=2 --max=5 --cpu=80%")
         .ok();
     let scaler = stored(stage, "autoscaling/v2", "horizontalpodautoscalers/auto");
     assert_eq!(scaler["spec"]["maxReplicas"], 5);
