@@ -2,7 +2,8 @@
 //!
 //! A quantity is an exact number of billionths together with the suffixes it is written with. As in
 //! Kubernetes, what is finer than a billionth is rounded away from zero (whoever asks for something
-//! gets something), and what is beyond ±(2^63-1) counts as that.
+//! gets something), and what a power of two takes beyond 2^63-1 counts as that. Other numbers count
+//! as 10^29 at most.
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
@@ -10,9 +11,12 @@ use serde_json::Value;
 
 const NANOS: i128 = 1_000_000_000;
 const MILLI_NANOS: i128 = 1_000_000;
-const MAX_NANOS: i128 = i64::MAX as i128 * NANOS;
-/// More decimal digits than any number below the cap has in billionths.
-const MAX_DIGITS: usize = 38;
+/// The most that a number with a binary suffix counts as.
+const MAX_BINARY_NANOS: i128 = i64::MAX as i128 * NANOS;
+/// The most decimal digits that a number below the cap has in billionths.
+const MAX_DIGITS: u32 = 38;
+/// The most that any number counts as.
+const MAX_NANOS: i128 = 10i128.pow(MAX_DIGITS);
 /// The exponents 10^(3n) that have a suffix of their own.
 const DECIMAL_SUFFIXES: [(&str, i64); 10] = [
     ("n", -9),
@@ -283,7 +287,9 @@ impl FromStr for Quantity {
             Suffix::Decimal(exponent) | Suffix::Exponent(exponent) => {
                 to_nanos(digits().collect(), shift.saturating_add(exponent))
             }
-            Suffix::Binary(exponent) => to_nanos(shift_left(digits().collect(), exponent), shift),
+            Suffix::Binary(exponent) => {
+                to_nanos(shift_left(digits().collect(), exponent), shift).min(MAX_BINARY_NANOS)
+            }
         };
         let format = match suffix {
             Suffix::Decimal(_) => Format::DecimalSi,
@@ -368,7 +374,7 @@ fn to_nanos(digits: Vec<u8>, exponent: i64) -> i128 {
     let shift = exponent.saturating_add(9);
     let length = i64::try_from(digits.len()).unwrap_or(i64::MAX);
     let total = length.saturating_add(shift);
-    if total > MAX_DIGITS as i64 {
+    if total > i64::from(MAX_DIGITS) {
         return MAX_NANOS;
     }
     // `total` digits stand before the point; what stands behind it only rounds up.
@@ -383,7 +389,7 @@ fn to_nanos(digits: Vec<u8>, exponent: i64) -> i128 {
     if cut.iter().any(|digit| *digit != 0) {
         nanos += 1;
     }
-    nanos.min(MAX_NANOS)
+    nanos
 }
 
 #[cfg(test)]
@@ -436,10 +442,15 @@ mod tests {
             ("1e-100", "1e-9"),
             ("0.0000000001", "1n"),
             ("9223372036854775807", "9223372036854775807"),
-            ("9223372036854775808", "9223372036854775807"),
+            ("9223372036854775808", "9223372036854775808"),
+            ("10E", "10E"),
+            ("1000E", "1000E"),
+            ("100000000000000000k", "100E"),
             ("10Ei", "9223372036854775807"),
-            ("1e999999999999", "9223372036854775807"),
-            ("-1e400", "-9223372036854775807"),
+            ("1e999999999999", "100000000000e18"),
+            ("-1e400", "-100000000000e18"),
+            ("1.0Gi", "1Gi"),
+            ("2.50", "2500m"),
             ("0e999999999999", "0"),
             ("8Ei", "9223372036854775807"),
             ("7Ei", "7Ei"),

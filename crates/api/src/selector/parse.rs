@@ -128,7 +128,7 @@ impl<'a> Parser<'a> {
             Token::Symbol(">") => Operator::GreaterThan,
             Token::Symbol("<") => Operator::LessThan,
             _ => {
-                return Err(expected(found, ", expected: '=', '!=', '==', 'in', notin'"));
+                return Err(expected(found, ", expected: in, notin, =, ==, !=, gt, lt"));
             }
         };
         let values = match operator {
@@ -157,6 +157,7 @@ impl<'a> Parser<'a> {
         let mut values: Vec<String> = Vec::new();
         // What stands between two commas is a value, even if that is nothing.
         let mut pending = "";
+        let mut first = true;
         loop {
             match self.next() {
                 Token::Word(value) if pending.is_empty() => {
@@ -172,8 +173,12 @@ impl<'a> Parser<'a> {
                     values.dedup();
                     return Ok(values);
                 }
-                found => return Err(expected(found, ", expected: ',', ')' or identifier")),
+                found if first => {
+                    return Err(expected(found, ", expected: ',', ')' or identifier"));
+                }
+                found => return Err(expected(found, ", expected: ',', or identifier")),
             }
+            first = false;
         }
     }
 }

@@ -59,7 +59,7 @@ fn label_selector_errors_are_kubernetes() {
     let errors = [
         (
             "a b",
-            "unable to parse requirement: found 'b', expected: '=', '!=', '==', 'in', notin'",
+            "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
         ),
         (
             ",",
@@ -83,6 +83,14 @@ fn label_selector_errors_are_kubernetes() {
         (
             "a in (b c)",
             "unable to parse requirement: found 'c', expected: ',' or ')'",
+        ),
+        (
+            "a in (!",
+            "unable to parse requirement: found '!', expected: ',', ')' or identifier",
+        ),
+        (
+            "a in (b,!)",
+            "unable to parse requirement: found '!', expected: ',', or identifier",
         ),
         (
             "a=!",
