@@ -53,8 +53,15 @@ pub struct TypeError {
 /// # Errors
 ///
 /// The first value that is not of its type; the object is then only partly changed.
-pub fn decode(ty: &Type, value: &mut Value, options: DecodeOptions) -> Result<Vec<Unknown>, TypeError> {
-    let mut decoder = Decoder { options, unknown: Vec::new() };
+pub fn decode(
+    ty: &Type,
+    value: &mut Value,
+    options: DecodeOptions,
+) -> Result<Vec<Unknown>, TypeError> {
+    let mut decoder = Decoder {
+        options,
+        unknown: Vec::new(),
+    };
     decoder.value(ty, value, &Path::Root, "")?;
     Ok(decoder.unknown)
 }
@@ -66,7 +73,13 @@ struct Decoder {
 
 impl Decoder {
     /// `owner` is the name of the innermost definition, for messages.
-    fn value(&mut self, ty: &Type, value: &mut Value, path: &Path<'_>, owner: &str) -> Result<(), TypeError> {
+    fn value(
+        &mut self,
+        ty: &Type,
+        value: &mut Value,
+        path: &Path<'_>,
+        owner: &str,
+    ) -> Result<(), TypeError> {
         let right = match (&ty.shape, &mut *value) {
             (Shape::Any, _) => true,
             (Shape::Object(object), Value::Object(map)) => {
@@ -95,14 +108,23 @@ impl Decoder {
             }
             (Shape::String(format), Value::String(text)) => return string(*format, text, path),
             (Shape::Boolean, Value::Bool(_)) => true,
-            (Shape::Int32, Value::Number(number)) => fits(number, i64::from(i32::MIN), i64::from(i32::MAX)),
+            (Shape::Int32, Value::Number(number)) => {
+                fits(number, i64::from(i32::MIN), i64::from(i32::MAX))
+            }
             (Shape::Int64, Value::Number(number)) => fits(number, i64::MIN, i64::MAX),
-            (Shape::Number, Value::Number(_)) | (Shape::Quantity, Value::Number(_) | Value::String(_)) => true,
-            (Shape::IntOrString, Value::Number(number)) => fits(number, i64::from(i32::MIN), i64::from(i32::MAX)),
+            (Shape::Number, Value::Number(_))
+            | (Shape::Quantity, Value::Number(_) | Value::String(_)) => true,
+            (Shape::IntOrString, Value::Number(number)) => {
+                fits(number, i64::from(i32::MIN), i64::from(i32::MAX))
+            }
             (Shape::IntOrString, Value::String(_)) => true,
             _ => false,
         };
-        if right { Ok(()) } else { Err(wrong_type(ty, value, path, owner)) }
+        if right {
+            Ok(())
+        } else {
+            Err(wrong_type(ty, value, path, owner))
+        }
     }
 
     fn object(
@@ -134,7 +156,9 @@ impl Decoder {
     /// Notes an unknown field, and says whether it is kept.
     fn unknown(&mut self, path: &Path<'_>, key: &str) -> bool {
         if self.unknown.len() < MAX_COMPLAINTS {
-            self.unknown.push(Unknown { path: Path::Field(path, key).to_string() });
+            self.unknown.push(Unknown {
+                path: Path::Field(path, key).to_string(),
+            });
         }
         self.options.keep_unknown
     }
@@ -168,10 +192,15 @@ fn string(format: StringFormat, text: &str, path: &Path<'_>) -> Result<(), TypeE
         StringFormat::DateTime if is_date_time(text) => return Ok(()),
         StringFormat::DateTime => {
             let shown: String = text.chars().take(64).collect();
-            format!("parsing time {shown:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {shown:?} as a time")
+            format!(
+                "parsing time {shown:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {shown:?} as a time"
+            )
         }
     };
-    Err(TypeError { path: path.to_string(), message })
+    Err(TypeError {
+        path: path.to_string(),
+        message,
+    })
 }
 
 /// Go's message: what stands there, where it should go, and of what type that is.
@@ -191,13 +220,22 @@ fn wrong_type(ty: &Type, value: &Value, path: &Path<'_>, owner: &str) -> TypeErr
         fields if fields.is_empty() => "Go value".to_owned(),
         fields => format!("Go struct field {}.{fields}", last_part(owner)),
     };
-    TypeError { path: path.to_string(), message: format!("json: cannot unmarshal {found} into {place} of type {}", go_type(ty)) }
+    TypeError {
+        path: path.to_string(),
+        message: format!(
+            "json: cannot unmarshal {found} into {place} of type {}",
+            go_type(ty)
+        ),
+    }
 }
 
 fn go_type(ty: &Type) -> String {
     if let Some(name) = &ty.name {
         let mut parts = name.rsplit('.');
-        let (kind, package) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let (kind, package) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
         return format!("{package}.{kind}");
     }
     match &ty.shape {

@@ -22,7 +22,9 @@ fn prune_at(ty: &Type, value: &mut Value, path: &Path<'_>, unknown: &mut Vec<Unk
             map.retain(|key, value| {
                 let Some(field) = object.fields.get(key.as_str()) else {
                     if !object.preserve_unknown && unknown.len() < MAX_COMPLAINTS {
-                        unknown.push(Unknown { path: Path::Field(path, key).to_string() });
+                        unknown.push(Unknown {
+                            path: Path::Field(path, key).to_string(),
+                        });
                     }
                     return object.preserve_unknown;
                 };
@@ -46,7 +48,9 @@ fn prune_at(ty: &Type, value: &mut Value, path: &Path<'_>, unknown: &mut Vec<Unk
 
 /// Metadata of an object inside an object is of no use if it cannot be read; Kubernetes drops it too.
 fn drop_bad_metadata(ty: &Type, map: &mut serde_json::Map<String, Value>) {
-    let Some(field) = ty.field("metadata") else { return };
+    let Some(field) = ty.field("metadata") else {
+        return;
+    };
     let readable = match map.get_mut("metadata") {
         Some(metadata) => decode(&field.ty, metadata, DecodeOptions { keep_unknown: true }).is_ok(),
         None => true,
@@ -62,7 +66,11 @@ pub fn apply_defaults(ty: &Type, value: &mut Value) {
     match (&ty.shape, value) {
         (Shape::Object(object), Value::Object(map)) => {
             map.retain(|key, value| {
-                !value.is_null() || object.fields.get(key.as_str()).is_none_or(|field| keeps_null(&field.ty))
+                !value.is_null()
+                    || object
+                        .fields
+                        .get(key.as_str())
+                        .is_none_or(|field| keeps_null(&field.ty))
             });
             for (name, field) in &object.fields {
                 if let Some(default) = &field.default
@@ -79,10 +87,13 @@ pub fn apply_defaults(ty: &Type, value: &mut Value) {
         }
         (Shape::Map(inner), Value::Object(map)) => {
             map.retain(|_, value| !value.is_null() || keeps_null(&inner.values));
-            map.values_mut().for_each(|value| apply_defaults(&inner.values, value));
+            map.values_mut()
+                .for_each(|value| apply_defaults(&inner.values, value));
         }
         (Shape::List(list), Value::Array(items)) => {
-            items.iter_mut().for_each(|item| apply_defaults(&list.items, item));
+            items
+                .iter_mut()
+                .for_each(|item| apply_defaults(&list.items, item));
         }
         _ => {}
     }

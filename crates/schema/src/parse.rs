@@ -38,7 +38,11 @@ pub struct Parsed {
 pub fn parse(bytes: &[u8]) -> Result<Parsed, serde_json::Error> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Seed { path: &Path::Root, duplicates: &mut duplicates }.deserialize(&mut deserializer)?;
+    let value = Seed {
+        path: &Path::Root,
+        duplicates: &mut duplicates,
+    }
+    .deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(Parsed { value, duplicates })
 }
@@ -76,7 +80,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -99,7 +105,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut items = Vec::new();
         loop {
             let path = Path::Index(self.path, items.len());
-            match access.next_element_seed(Seed { path: &path, duplicates: self.duplicates })? {
+            match access.next_element_seed(Seed {
+                path: &path,
+                duplicates: self.duplicates,
+            })? {
                 Some(item) => items.push(item),
                 None => return Ok(Value::Array(items)),
             }
@@ -110,7 +119,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut map = JsonMap::new();
         while let Some(key) = access.next_key::<String>()? {
             let path = Path::Field(self.path, &key);
-            let value = access.next_value_seed(Seed { path: &path, duplicates: self.duplicates })?;
+            let value = access.next_value_seed(Seed {
+                path: &path,
+                duplicates: self.duplicates,
+            })?;
             match map.entry(key) {
                 Entry::Vacant(entry) => {
                     entry.insert(value);
@@ -139,7 +151,13 @@ mod tests {
         let parsed = parse(br#"{"spec":{"a":1,"b":[{"c":1,"c":2}],"a":3}}"#).unwrap();
         assert_eq!(parsed.value, json!({"spec": {"a": 3, "b": [{"c": 2}]}}));
         let told: Vec<String> = parsed.duplicates.iter().map(ToString::to_string).collect();
-        assert_eq!(told, [r#"duplicate field "spec.b[0].c""#, r#"duplicate field "spec.a""#]);
+        assert_eq!(
+            told,
+            [
+                r#"duplicate field "spec.b[0].c""#,
+                r#"duplicate field "spec.a""#
+            ]
+        );
     }
 
     #[test]

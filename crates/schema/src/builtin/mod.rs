@@ -44,7 +44,13 @@ pub fn builtin(name: &str) -> Option<Arc<Type>> {
     if !generated.contains_key(name) {
         return None;
     }
-    Some(convert::Converter { definitions: &generated, types: &mut types }.definition(name, 0))
+    Some(
+        convert::Converter {
+            definitions: &generated,
+            types: &mut types,
+        }
+        .definition(name, 0),
+    )
 }
 
 /// The names of all built-in kinds that [`builtin`] knows, in no particular order.

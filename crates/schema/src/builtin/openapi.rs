@@ -23,7 +23,9 @@ pub fn definition(name: &str) -> Option<Value> {
 /// left out.
 pub fn definitions<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, Value> {
     let names: Vec<&str> = names.into_iter().collect();
-    let (kinds, inner): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| super::kinds::find(name).is_some());
+    let (kinds, inner): (Vec<&str>, Vec<&str>) = names
+        .iter()
+        .partition(|name| super::kinds::find(name).is_some());
     let mut generated = generate(kinds.into_iter().filter_map(super::kinds::find));
     if inner.iter().any(|name| !generated.contains_key(*name)) {
         generated = generate(KINDS.iter().copied());
@@ -31,7 +33,9 @@ pub fn definitions<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeMap<Str
     let mut chosen = BTreeMap::new();
     let mut open: Vec<String> = names.into_iter().map(ToOwned::to_owned).collect();
     while let Some(name) = open.pop() {
-        let Some(schema) = generated.remove(&name) else { continue };
+        let Some(schema) = generated.remove(&name) else {
+            continue;
+        };
         references(&schema, &mut open);
         chosen.insert(name.clone(), extend(&name, schema));
     }
@@ -51,7 +55,9 @@ fn references(schema: &Value, found: &mut Vec<String>) {
 }
 
 fn extend(name: &str, mut schema: Value) -> Value {
-    let Some(object) = schema.as_object_mut() else { return schema };
+    let Some(object) = schema.as_object_mut() else {
+        return schema;
+    };
     if facts::is_atomic(name) {
         object.insert("x-kubernetes-map-type".to_owned(), json!("atomic"));
     }
@@ -59,16 +65,23 @@ fn extend(name: &str, mut schema: Value) -> Value {
         // What `kubectl explain` and clients' validation read; the extension alone has no type.
         if name.ends_with(".Quantity") {
             object.remove("x-kubernetes-int-or-string");
-            object.insert("oneOf".to_owned(), json!([{"type": "string"}, {"type": "number"}]));
+            object.insert(
+                "oneOf".to_owned(),
+                json!([{"type": "string"}, {"type": "number"}]),
+            );
         } else {
             object.insert("format".to_owned(), json!("int-or-string"));
-            object.insert("oneOf".to_owned(), json!([{"type": "integer"}, {"type": "string"}]));
+            object.insert(
+                "oneOf".to_owned(),
+                json!([{"type": "integer"}, {"type": "string"}]),
+            );
         }
     }
     if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
         for (key, property) in properties {
             wrap_references(property);
-            if let (Some(row), Some(property)) = (facts::find(name, key), property.as_object_mut()) {
+            if let (Some(row), Some(property)) = (facts::find(name, key), property.as_object_mut())
+            {
                 annotate(row, property);
             } else if let Some(property) = property.as_object_mut()
                 && property.get("type") == Some(&json!("array"))

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map as JsonMap, Value, json};
 
-use crate::{Field, FieldError, List, ListKind, Map, Object, PatchStrategy, Shape, StringFormat, Type, builtin};
+use crate::{
+    Field, FieldError, List, ListKind, Map, Object, PatchStrategy, Shape, StringFormat, Type,
+    builtin,
+};
 
 use super::{
     node::{JsonType, Logic, Node},
@@ -30,10 +33,17 @@ enum Level {
 
 /// Compiles a whole schema.
 pub(super) fn root(schema: &Value, path: &str) -> Result<(Arc<Type>, Node), Vec<FieldError>> {
-    let mut compiler = Compiler { errors: Errors::default(), nodes: 0 };
+    let mut compiler = Compiler {
+        errors: Errors::default(),
+        nodes: 0,
+    };
     let compiled = compiler.structural(schema, Level::Root, path, 0);
     let errors = compiler.errors.finish();
-    if errors.is_empty() { Ok((Arc::new(compiled.ty), compiled.node)) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok((Arc::new(compiled.ty), compiled.node))
+    } else {
+        Err(errors)
+    }
 }
 
 struct Compiler {
@@ -53,7 +63,10 @@ impl Compiler {
     fn enter(&mut self, path: &str, depth: usize) -> bool {
         self.nodes += 1;
         if depth > MAX_DEPTH {
-            self.errors.push(FieldError::forbidden(path, format!("must not be nested deeper than {MAX_DEPTH} levels")));
+            self.errors.push(FieldError::forbidden(
+                path,
+                format!("must not be nested deeper than {MAX_DEPTH} levels"),
+            ));
             return false;
         }
         if self.nodes > MAX_NODES {
@@ -72,7 +85,11 @@ impl Compiler {
             return Compiled::default();
         }
         let Some(map) = schema.as_object() else {
-            self.errors.push(FieldError::invalid(path, schema.clone(), "must be a schema object"));
+            self.errors.push(FieldError::invalid(
+                path,
+                schema.clone(),
+                "must be a schema object",
+            ));
             return Compiled::default();
         };
         let props = Props { map, path };
@@ -86,7 +103,11 @@ impl Compiler {
             json_type,
             nullable: props.flag("nullable", &mut self.errors),
             int_or_string,
-            required: props.texts("required", &mut self.errors).into_iter().map(Into::into).collect(),
+            required: props
+                .texts("required", &mut self.errors)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             limits: props.limits(&mut self.errors),
             logic: self.logic(&props, depth),
             ..Node::default()
@@ -95,11 +116,24 @@ impl Compiler {
         let mut fields = BTreeMap::new();
         if let Some(properties) = props.object("properties", &mut self.errors) {
             for (name, inner) in properties {
-                let inner = self.structural(inner, Level::Field, &format!("{path}.properties[{name}]"), depth + 1);
+                let inner = self.structural(
+                    inner,
+                    Level::Field,
+                    &format!("{path}.properties[{name}]"),
+                    depth + 1,
+                );
                 let required = node.required.iter().any(|required| **required == **name);
                 node.properties.insert(name.as_str().into(), inner.node);
                 let patch = PatchStrategy::default();
-                fields.insert(name.as_str().into(), Field { ty: Arc::new(inner.ty), required, default: inner.default, patch });
+                fields.insert(
+                    name.as_str().into(),
+                    Field {
+                        ty: Arc::new(inner.ty),
+                        required,
+                        default: inner.default,
+                        patch,
+                    },
+                );
             }
         }
         let values = self.additional(&props, level, embedded, &mut node, depth);
@@ -118,44 +152,79 @@ impl Compiler {
             (_, true) => Shape::IntOrString,
             (None, _) => Shape::Any,
             (Some(JsonType::Boolean), _) => Shape::Boolean,
-            (Some(JsonType::Integer), _) if props.get("format") == Some(&json!("int32")) => Shape::Int32,
+            (Some(JsonType::Integer), _) if props.get("format") == Some(&json!("int32")) => {
+                Shape::Int32
+            }
             (Some(JsonType::Integer), _) => Shape::Int64,
             (Some(JsonType::Number), _) => Shape::Number,
             (Some(JsonType::String), _) => Shape::String(string_format(&props)),
             (Some(JsonType::Array), _) => {
                 let items = Arc::new(items.map(|items| items.ty).unwrap_or_default());
-                Shape::List(List { items, kind: node.list.clone() })
+                Shape::List(List {
+                    items,
+                    kind: node.list.clone(),
+                })
             }
             (Some(JsonType::Object), _) => match values {
-                Some(values) if fields.is_empty() => Shape::Map(Map { values: Arc::new(values), atomic }),
-                _ => Shape::Object(Object { fields, preserve_unknown: preserve, atomic, embedded }),
+                Some(values) if fields.is_empty() => Shape::Map(Map {
+                    values: Arc::new(values),
+                    atomic,
+                }),
+                _ => Shape::Object(Object {
+                    fields,
+                    preserve_unknown: preserve,
+                    atomic,
+                    embedded,
+                }),
             },
         };
-        let mut compiled = Compiled { ty: Type { name: None, nullable: node.nullable, shape }, node, default: None };
+        let mut compiled = Compiled {
+            ty: Type {
+                name: None,
+                nullable: node.nullable,
+                shape,
+            },
+            node,
+            default: None,
+        };
         self.default(&props, level, &mut compiled);
         compiled
     }
 
     /// Keywords that Kubernetes refuses everywhere.
     fn unsupported(&mut self, props: &Props<'_>) {
-        for key in ["$ref", "definitions", "dependencies", "patternProperties", "additionalItems", "id"] {
+        for key in [
+            "$ref",
+            "definitions",
+            "dependencies",
+            "patternProperties",
+            "additionalItems",
+            "id",
+        ] {
             if props.get(key).is_some() {
-                self.errors.forbid(props.path, key, &format!("{key} is not supported"));
+                self.errors
+                    .forbid(props.path, key, &format!("{key} is not supported"));
             }
         }
         if props.flag("uniqueItems", &mut self.errors) {
-            let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+            let detail =
+                "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
             self.errors.forbid(props.path, "uniqueItems", detail);
         }
         if props.get("items").is_some_and(Value::is_array) {
-            self.errors.forbid(props.path, "items", "items must be a schema object and not an array");
+            self.errors.forbid(
+                props.path,
+                "items",
+                "items must be a schema object and not an array",
+            );
         }
     }
 
     fn preserve(&mut self, props: &Props<'_>) -> bool {
         let key = "x-kubernetes-preserve-unknown-fields";
         if props.get(key) == Some(&Value::Bool(false)) {
-            self.errors.invalid(props.path, key, false, "must be true or undefined");
+            self.errors
+                .invalid(props.path, key, false, "must be true or undefined");
         }
         props.flag(key, &mut self.errors)
     }
@@ -172,30 +241,54 @@ impl Compiler {
         let text = props.text("type", &mut self.errors);
         let json_type = text.and_then(JsonType::parse);
         match text {
-            Some("null") => self.errors.forbid(path, "type", "type cannot be set to null, use nullable as an alternative"),
+            Some("null") => self.errors.forbid(
+                path,
+                "type",
+                "type cannot be set to null, use nullable as an alternative",
+            ),
             Some(text) if json_type.is_none() => {
-                self.errors.push(FieldError::not_supported(format!("{path}.type"), text, &JsonType::NAMES));
+                self.errors.push(FieldError::not_supported(
+                    format!("{path}.type"),
+                    text,
+                    &JsonType::NAMES,
+                ));
             }
             _ => {}
         }
         if int_or_string && preserve {
             let detail = "must be false if x-kubernetes-int-or-string is true";
-            self.errors.invalid(path, "x-kubernetes-preserve-unknown-fields", true, detail);
+            self.errors
+                .invalid(path, "x-kubernetes-preserve-unknown-fields", true, detail);
         }
         if int_or_string && embedded {
             let detail = "must be false if x-kubernetes-int-or-string is true";
-            self.errors.invalid(path, "x-kubernetes-embedded-resource", true, detail);
+            self.errors
+                .invalid(path, "x-kubernetes-embedded-resource", true, detail);
         }
         if let (true, Some(text)) = (int_or_string, text) {
-            self.errors.invalid(path, "type", text, "must be empty if x-kubernetes-int-or-string is true");
+            self.errors.invalid(
+                path,
+                "type",
+                text,
+                "must be empty if x-kubernetes-int-or-string is true",
+            );
         }
         match (text, embedded) {
             (Some("object"), true) => {}
             (Some(text), true) => {
-                self.errors.invalid(path, "type", text, "must be object if x-kubernetes-embedded-resource is true");
+                self.errors.invalid(
+                    path,
+                    "type",
+                    text,
+                    "must be object if x-kubernetes-embedded-resource is true",
+                );
             }
             (None, true) => {
-                self.errors.require(path, "type", "must be object if x-kubernetes-embedded-resource is true");
+                self.errors.require(
+                    path,
+                    "type",
+                    "must be object if x-kubernetes-embedded-resource is true",
+                );
             }
             (None, false) if !int_or_string && !preserve => {
                 let detail = match level {
@@ -210,7 +303,8 @@ impl Compiler {
         if let (Level::Root, Some(text)) = (level, text)
             && text != "object"
         {
-            self.errors.invalid(path, "type", text, "must be object at the root");
+            self.errors
+                .invalid(path, "type", text, "must be object at the root");
         }
         json_type
     }
@@ -220,15 +314,21 @@ impl Compiler {
         if level != Level::Root && !embedded {
             return;
         }
-        let Some(properties) = props.object("properties", &mut self.errors) else { return };
+        let Some(properties) = props.object("properties", &mut self.errors) else {
+            return;
+        };
         for key in ["apiVersion", "kind"] {
-            let found = properties.get(key).map(|schema| schema.get("type").cloned().unwrap_or_default());
+            let found = properties
+                .get(key)
+                .map(|schema| schema.get("type").cloned().unwrap_or_default());
             if let Some(found) = found.filter(|found| found != "string") {
                 let path = format!("{}.properties[{key}]", props.path);
                 self.errors.invalid(&path, "type", found, "must be string");
             }
         }
-        let Some(metadata) = properties.get("metadata").and_then(Value::as_object) else { return };
+        let Some(metadata) = properties.get("metadata").and_then(Value::as_object) else {
+            return;
+        };
         let path = format!("{}.properties[metadata]", props.path);
         let found = metadata.get("type").cloned().unwrap_or_default();
         if found != "object" {
@@ -251,7 +351,8 @@ impl Compiler {
         let schema = props.get("additionalProperties")?;
         let path = props.path;
         if level == Level::Root {
-            self.errors.forbid(path, "additionalProperties", "must not be used at the root");
+            self.errors
+                .forbid(path, "additionalProperties", "must not be used at the root");
         }
         if embedded {
             let detail = "must not be used if x-kubernetes-embedded-resource is set";
@@ -259,7 +360,11 @@ impl Compiler {
         }
         match schema {
             Value::Bool(false) => {
-                self.errors.forbid(path, "additionalProperties", "additionalProperties cannot be set to false");
+                self.errors.forbid(
+                    path,
+                    "additionalProperties",
+                    "additionalProperties cannot be set to false",
+                );
                 None
             }
             Value::Bool(true) => Some(Type::default()),
@@ -268,34 +373,62 @@ impl Compiler {
                     let detail = "additionalProperties and properties are mutual exclusive";
                     self.errors.forbid(path, "additionalProperties", detail);
                 }
-                let inner = self.structural(schema, Level::Field, &format!("{path}.additionalProperties"), depth + 1);
+                let inner = self.structural(
+                    schema,
+                    Level::Field,
+                    &format!("{path}.additionalProperties"),
+                    depth + 1,
+                );
                 node.additional = Some(Box::new(inner.node));
                 Some(inner.ty)
             }
         }
     }
 
-    fn items(&mut self, props: &Props<'_>, json_type: Option<JsonType>, node: &mut Node, depth: usize) -> Option<Compiled> {
+    fn items(
+        &mut self,
+        props: &Props<'_>,
+        json_type: Option<JsonType>,
+        node: &mut Node,
+        depth: usize,
+    ) -> Option<Compiled> {
         let Some(schema) = props.get("items").filter(|items| !items.is_array()) else {
             if json_type == Some(JsonType::Array) && props.get("items").is_none() {
-                self.errors.require(props.path, "items", "must be specified");
+                self.errors
+                    .require(props.path, "items", "must be specified");
             }
             return None;
         };
-        let mut inner = self.structural(schema, Level::Item, &format!("{}.items", props.path), depth + 1);
+        let mut inner = self.structural(
+            schema,
+            Level::Item,
+            &format!("{}.items", props.path),
+            depth + 1,
+        );
         node.items = Some(Box::new(std::mem::take(&mut inner.node)));
         Some(inner)
     }
 
     fn map_type(&mut self, props: &Props<'_>, json_type: Option<JsonType>) -> bool {
         let key = "x-kubernetes-map-type";
-        let Some(text) = props.text(key, &mut self.errors) else { return false };
+        let Some(text) = props.text(key, &mut self.errors) else {
+            return false;
+        };
         if json_type != Some(JsonType::Object) {
-            self.errors.invalid(props.path, "type", json_type.map_or("", JsonType::name), format!("must be object if {key} is specified"));
+            self.errors.invalid(
+                props.path,
+                "type",
+                json_type.map_or("", JsonType::name),
+                format!("must be object if {key} is specified"),
+            );
         }
         if !["atomic", "granular"].contains(&text) {
             let path = format!("{}.{key}", props.path);
-            self.errors.push(FieldError::not_supported(path, text, &["atomic", "granular"]));
+            self.errors.push(FieldError::not_supported(
+                path,
+                text,
+                &["atomic", "granular"],
+            ));
         }
         text == "atomic"
     }
@@ -312,14 +445,26 @@ impl Compiler {
         let text = props.text("x-kubernetes-list-type", &mut self.errors);
         if text.is_some() && json_type != Some(JsonType::Array) {
             let found = json_type.map_or("", JsonType::name);
-            self.errors.invalid(path, "type", found, "must be array if x-kubernetes-list-type is specified");
+            self.errors.invalid(
+                path,
+                "type",
+                found,
+                "must be array if x-kubernetes-list-type is specified",
+            );
             return ListKind::Atomic;
         }
         if !keys.is_empty() && text != Some("map") {
             let detail = "must be map if x-kubernetes-list-map-keys is non-empty";
-            self.errors.invalid(path, "x-kubernetes-list-type", text.unwrap_or_default(), detail);
+            self.errors.invalid(
+                path,
+                "x-kubernetes-list-type",
+                text.unwrap_or_default(),
+                detail,
+            );
         }
-        let Some(items) = items else { return ListKind::Atomic };
+        let Some(items) = items else {
+            return ListKind::Atomic;
+        };
         match text {
             None | Some("atomic") => ListKind::Atomic,
             Some("set") => {
@@ -331,7 +476,8 @@ impl Compiler {
                 };
                 if !whole {
                     let detail = "must be atomic as item of a list with x-kubernetes-list-type=set";
-                    self.errors.invalid(path, "items.x-kubernetes-map-type", "granular", detail);
+                    self.errors
+                        .invalid(path, "items.x-kubernetes-map-type", "granular", detail);
                 }
                 if items.ty.nullable {
                     let detail = "cannot be nullable when x-kubernetes-list-type is set";
@@ -342,7 +488,11 @@ impl Compiler {
             Some("map") => self.list_map(path, &keys, items, node),
             Some(other) => {
                 let path = format!("{path}.x-kubernetes-list-type");
-                self.errors.push(FieldError::not_supported(path, other, &["atomic", "set", "map"]));
+                self.errors.push(FieldError::not_supported(
+                    path,
+                    other,
+                    &["atomic", "set", "map"],
+                ));
                 ListKind::Atomic
             }
         }
@@ -351,7 +501,8 @@ impl Compiler {
     fn list_map(&mut self, path: &str, keys: &[&str], items: &Compiled, node: &Node) -> ListKind {
         if keys.is_empty() {
             let detail = "must not be empty if x-kubernetes-list-type is map";
-            self.errors.require(path, "x-kubernetes-list-map-keys", detail);
+            self.errors
+                .require(path, "x-kubernetes-list-map-keys", detail);
         }
         let Shape::Object(object) = &items.ty.shape else {
             let detail = "must be object if parent array's x-kubernetes-list-type is map";
@@ -359,7 +510,11 @@ impl Compiler {
             return ListKind::Atomic;
         };
         if items.ty.nullable {
-            self.errors.forbid(path, "items.nullable", "cannot be nullable when x-kubernetes-list-type is map");
+            self.errors.forbid(
+                path,
+                "items.nullable",
+                "cannot be nullable when x-kubernetes-list-type is map",
+            );
         }
         for (index, key) in keys.iter().enumerate() {
             if keys.get(..index).is_some_and(|before| before.contains(key)) {
@@ -368,18 +523,32 @@ impl Compiler {
             }
             let Some(field) = object.fields.get(*key) else {
                 let detail = "entries must all be names of item properties";
-                self.errors.invalid(path, &format!("x-kubernetes-list-map-keys[{index}]"), *key, detail);
+                self.errors.invalid(
+                    path,
+                    &format!("x-kubernetes-list-map-keys[{index}]"),
+                    *key,
+                    detail,
+                );
                 continue;
             };
             let property = format!("items.properties[{key}]");
-            if matches!(field.ty.shape, Shape::Object(_) | Shape::Map(_) | Shape::List(_) | Shape::Any) {
-                let detail = "must be a scalar type if parent array's x-kubernetes-list-type is map";
-                self.errors.invalid(path, &format!("{property}.type"), "", detail);
+            if matches!(
+                field.ty.shape,
+                Shape::Object(_) | Shape::Map(_) | Shape::List(_) | Shape::Any
+            ) {
+                let detail =
+                    "must be a scalar type if parent array's x-kubernetes-list-type is map";
+                self.errors
+                    .invalid(path, &format!("{property}.type"), "", detail);
             }
-            let required = node.items.as_ref().is_some_and(|items| items.required.iter().any(|name| **name == **key));
+            let required = node
+                .items
+                .as_ref()
+                .is_some_and(|items| items.required.iter().any(|name| **name == **key));
             if !required && field.default.is_none() {
                 let detail = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
-                self.errors.require(path, &format!("{property}.default"), detail);
+                self.errors
+                    .require(path, &format!("{property}.default"), detail);
             }
         }
         ListKind::Map(keys.iter().map(|key| (*key).into()).collect())
@@ -387,22 +556,35 @@ impl Compiler {
 
     /// A default must itself be valid.
     fn default(&mut self, props: &Props<'_>, level: Level, compiled: &mut Compiled) {
-        let Some(default) = props.map.get("default") else { return };
+        let Some(default) = props.map.get("default") else {
+            return;
+        };
         if default.is_null() && !compiled.ty.nullable {
             return;
         }
         if level == Level::Root {
-            self.errors.forbid(props.path, "default", "must not be set at the root");
+            self.errors
+                .forbid(props.path, "default", "must not be set at the root");
             return;
         }
         let mut filled = default.clone();
         if !crate::prune(&compiled.ty, &mut filled).is_empty() {
-            self.errors.invalid(props.path, "default", default.clone(), "must not have unknown fields");
+            self.errors.invalid(
+                props.path,
+                "default",
+                default.clone(),
+                "must not have unknown fields",
+            );
             return;
         }
         crate::apply_defaults(&compiled.ty, &mut filled);
         if let Some(error) = validate(&compiled.node, &filled, None).into_iter().next() {
-            self.errors.invalid(props.path, "default", default.clone(), format!("must be valid: {error}"));
+            self.errors.invalid(
+                props.path,
+                "default",
+                default.clone(),
+                format!("must be valid: {error}"),
+            );
             return;
         }
         compiled.default = Some(default.clone());
@@ -412,10 +594,21 @@ impl Compiler {
         let mut several = |key: &str| -> Vec<Node> {
             let schemas = props.array(key, &mut self.errors);
             let nodes = schemas.iter().enumerate();
-            nodes.map(|(at, schema)| self.nested(schema, &format!("{}.{key}[{at}]", props.path), depth + 1)).collect()
+            nodes
+                .map(|(at, schema)| {
+                    self.nested(schema, &format!("{}.{key}[{at}]", props.path), depth + 1)
+                })
+                .collect()
         };
-        let logic = Logic { all_of: several("allOf"), any_of: several("anyOf"), one_of: several("oneOf"), not: None };
-        let not = props.get("not").map(|schema| self.nested(schema, &format!("{}.not", props.path), depth + 1));
+        let logic = Logic {
+            all_of: several("allOf"),
+            any_of: several("anyOf"),
+            one_of: several("oneOf"),
+            not: None,
+        };
+        let not = props
+            .get("not")
+            .map(|schema| self.nested(schema, &format!("{}.not", props.path), depth + 1));
         let logic = Logic { not, ..logic };
         (!logic.is_empty()).then(|| Box::new(logic))
     }
@@ -426,7 +619,11 @@ impl Compiler {
             return Node::default();
         }
         let Some(map) = schema.as_object() else {
-            self.errors.push(FieldError::invalid(path, schema.clone(), "must be a schema object"));
+            self.errors.push(FieldError::invalid(
+                path,
+                schema.clone(),
+                "must be a schema object",
+            ));
             return Node::default();
         };
         let props = Props { map, path };
@@ -436,7 +633,11 @@ impl Compiler {
         let mut node = Node {
             json_type,
             nested: true,
-            required: props.texts("required", &mut self.errors).into_iter().map(Into::into).collect(),
+            required: props
+                .texts("required", &mut self.errors)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             limits: props.limits(&mut self.errors),
             logic: self.logic(&props, depth),
             ..Node::default()
@@ -448,7 +649,11 @@ impl Compiler {
             }
         }
         if let Some(items) = props.get("items").filter(|items| !items.is_array()) {
-            node.items = Some(Box::new(self.nested(items, &format!("{path}.items"), depth + 1)));
+            node.items = Some(Box::new(self.nested(
+                items,
+                &format!("{path}.items"),
+                depth + 1,
+            )));
         }
         node
     }
@@ -457,7 +662,8 @@ impl Compiler {
     fn nested_type(&mut self, props: &Props<'_>) -> Option<JsonType> {
         let text = props.text("type", &mut self.errors)?;
         if !(RAW_INT_OR_STRING.contains(&text) && props.map.len() == 1) {
-            self.errors.forbid(props.path, "type", "must be empty to be structural");
+            self.errors
+                .forbid(props.path, "type", "must be empty to be structural");
         }
         JsonType::parse(text)
     }
@@ -469,13 +675,25 @@ impl Compiler {
             ("title", "must be empty to be structural"),
             ("description", "must be empty to be structural"),
             ("externalDocs", "must be undefined to be structural"),
-            ("x-kubernetes-list-map-keys", "must be empty to be structural"),
-            ("x-kubernetes-list-type", "must be undefined to be structural"),
-            ("x-kubernetes-map-type", "must be undefined to be structural"),
+            (
+                "x-kubernetes-list-map-keys",
+                "must be empty to be structural",
+            ),
+            (
+                "x-kubernetes-list-type",
+                "must be undefined to be structural",
+            ),
+            (
+                "x-kubernetes-map-type",
+                "must be undefined to be structural",
+            ),
             ("x-kubernetes-validations", "must be empty to be structural"),
         ];
         for (key, detail) in rules {
-            if props.get(key).is_some_and(|value| value != "" && value != &json!([])) {
+            if props
+                .get(key)
+                .is_some_and(|value| value != "" && value != &json!([]))
+            {
                 self.errors.forbid(props.path, key, detail);
             }
         }
@@ -487,11 +705,19 @@ impl Compiler {
         ];
         for key in flags {
             if props.flag(key, &mut self.errors) {
-                self.errors.forbid(props.path, key, "must be false to be structural");
+                self.errors
+                    .forbid(props.path, key, "must be false to be structural");
             }
         }
-        if props.object("properties", &mut self.errors).is_some_and(|map| map.contains_key("metadata")) {
-            self.errors.forbid(props.path, "properties[metadata]", "must not be specified in a nested context");
+        if props
+            .object("properties", &mut self.errors)
+            .is_some_and(|map| map.contains_key("metadata"))
+        {
+            self.errors.forbid(
+                props.path,
+                "properties[metadata]",
+                "must not be specified in a nested context",
+            );
         }
     }
 }
@@ -500,19 +726,34 @@ impl Compiler {
 fn restricts_name_only(metadata: &JsonMap<String, Value>) -> bool {
     metadata.iter().all(|(key, value)| match key.as_str() {
         "type" | "description" => true,
-        "properties" => value.as_object().is_some_and(|map| map.keys().all(|key| key == "name" || key == "generateName")),
+        "properties" => value
+            .as_object()
+            .is_some_and(|map| map.keys().all(|key| key == "name" || key == "generateName")),
         _ => value.is_null(),
     })
 }
 
 /// The fields that every object has, whatever its schema says.
 fn implicit_fields(fields: &mut BTreeMap<Box<str>, Field>) {
-    let text = Arc::new(Type { name: None, nullable: false, shape: Shape::String(StringFormat::Plain) });
+    let text = Arc::new(Type {
+        name: None,
+        nullable: false,
+        shape: Shape::String(StringFormat::Plain),
+    });
     for key in ["apiVersion", "kind"] {
-        fields.entry(key.into()).or_insert_with(|| Field { ty: text.clone(), ..Field::default() });
+        fields.entry(key.into()).or_insert_with(|| Field {
+            ty: text.clone(),
+            ..Field::default()
+        });
     }
     let ty = builtin(OBJECT_META).unwrap_or_default();
-    fields.insert("metadata".into(), Field { ty, ..Field::default() });
+    fields.insert(
+        "metadata".into(),
+        Field {
+            ty,
+            ..Field::default()
+        },
+    );
 }
 
 fn string_format(props: &Props<'_>) -> StringFormat {

@@ -39,7 +39,10 @@ fn is_duration(text: &str) -> bool {
     let mut rest = unsigned;
     let mut parts = 0;
     while !rest.is_empty() {
-        let number = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let number = rest.len()
+            - rest
+                .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
+                .len();
         let (digits, after) = rest.split_at(number);
         if !digits.bytes().any(|byte| byte.is_ascii_digit()) || digits.matches('.').count() > 1 {
             return false;
@@ -47,7 +50,10 @@ fn is_duration(text: &str) -> bool {
         let after = after.trim_start_matches(' ');
         let unit = after.len() - after.trim_start_matches(|c: char| c.is_alphabetic()).len();
         let (unit, after) = after.split_at(unit);
-        let words = ["h", "d", "w", "hour", "hours", "day", "days", "week", "weeks", "minute", "minutes", "second", "seconds"];
+        let words = [
+            "h", "d", "w", "hour", "hours", "day", "days", "week", "weeks", "minute", "minutes",
+            "second", "seconds",
+        ];
         if !UNITS.contains(&unit) && !words.contains(&unit) {
             return false;
         }
@@ -58,8 +64,11 @@ fn is_duration(text: &str) -> bool {
 }
 
 fn is_cidr(text: &str) -> bool {
-    let Some((address, bits)) = text.split_once('/') else { return false };
-    let plain = bits == "0" || !bits.starts_with('0') && bits.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((address, bits)) = text.split_once('/') else {
+        return false;
+    };
+    let plain =
+        bits == "0" || !bits.starts_with('0') && bits.bytes().all(|byte| byte.is_ascii_digit());
     let limit = match (address.parse::<Ipv4Addr>(), address.parse::<Ipv6Addr>()) {
         (Ok(_), _) => 32,
         (_, Ok(_)) => 128,
@@ -83,37 +92,57 @@ fn is_uuid(text: &str, version: Option<u8>) -> bool {
     let mut digits = Vec::with_capacity(32);
     for (at, byte) in text.bytes().enumerate() {
         match byte {
-            b'-' if matches!(digits.len(), 8 | 12 | 16 | 20) && text.as_bytes().get(at.wrapping_sub(1)) != Some(&b'-') => {}
+            b'-' if matches!(digits.len(), 8 | 12 | 16 | 20)
+                && text.as_bytes().get(at.wrapping_sub(1)) != Some(&b'-') => {}
             _ if byte.is_ascii_hexdigit() && digits.len() < 32 => digits.push(byte),
             _ => return false,
         }
     }
-    let variant = digits.get(16).is_some_and(|byte| matches!(byte.to_ascii_lowercase(), b'8' | b'9' | b'a' | b'b'));
+    let variant = digits
+        .get(16)
+        .is_some_and(|byte| matches!(byte.to_ascii_lowercase(), b'8' | b'9' | b'a' | b'b'));
     digits.len() == 32
-        && version.is_none_or(|version| digits.get(12) == Some(&version) && (version == b'3' || variant))
+        && version
+            .is_none_or(|version| digits.get(12) == Some(&version) && (version == b'3' || variant))
 }
 
 /// An absolute URI, or a path.
 fn is_uri(text: &str) -> bool {
-    if text.is_empty() || text.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
+    if text.is_empty()
+        || text
+            .bytes()
+            .any(|byte| byte.is_ascii_control() || byte == b' ')
+    {
         return false;
     }
     if text.starts_with('/') {
         return true;
     }
-    let Some((scheme, rest)) = text.split_once(':') else { return false };
-    let head = scheme.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
-    head && !rest.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    let head = scheme
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphabetic());
+    head && !rest.is_empty()
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
     let plain = |part: &str| {
         !part.is_empty()
             && !part.starts_with('.')
             && !part.ends_with('.')
             && !part.contains("..")
-            && part.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"()<>[]:;@\\,\"".contains(c))
+            && part
+                .chars()
+                .all(|c| !c.is_whitespace() && !c.is_control() && !"()<>[]:;@\\,\"".contains(c))
     };
     plain(local) && plain(domain)
 }
@@ -139,7 +168,9 @@ fn is_label(text: &str) -> bool {
         && text.len() <= 63
         && !text.starts_with('-')
         && !text.ends_with('-')
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 #[cfg(test)]

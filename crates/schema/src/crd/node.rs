@@ -21,7 +21,8 @@ pub(super) enum JsonType {
 }
 
 impl JsonType {
-    pub(super) const NAMES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
+    pub(super) const NAMES: [&str; 6] =
+        ["array", "boolean", "integer", "number", "object", "string"];
 
     pub(super) fn parse(text: &str) -> Option<Self> {
         Some(match text {
@@ -61,7 +62,11 @@ impl JsonType {
 
 /// Whether a number has no fraction; `1.0` counts as an integer, as it does in Go.
 pub(super) fn is_integer(number: &Number) -> bool {
-    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|n| n.fract() == 0.0 && n.abs() < 9.0e15)
+    number.is_i64()
+        || number.is_u64()
+        || number
+            .as_f64()
+            .is_some_and(|n| n.fract() == 0.0 && n.abs() < 9.0e15)
 }
 
 /// One node of a compiled schema.
@@ -118,7 +123,14 @@ impl Limits {
             min_properties,
             choices,
         } = self;
-        let counts = [max_length, min_length, max_items, min_items, max_properties, min_properties];
+        let counts = [
+            max_length,
+            min_length,
+            max_items,
+            min_items,
+            max_properties,
+            min_properties,
+        ];
         maximum.is_none()
             && minimum.is_none()
             && multiple_of.is_none()
@@ -140,7 +152,10 @@ pub(super) struct Logic {
 
 impl Logic {
     pub(super) fn is_empty(&self) -> bool {
-        self.all_of.is_empty() && self.any_of.is_empty() && self.one_of.is_empty() && self.not.is_none()
+        self.all_of.is_empty()
+            && self.any_of.is_empty()
+            && self.one_of.is_empty()
+            && self.not.is_none()
     }
 }
 
@@ -154,11 +169,16 @@ pub(super) struct Pattern {
 
 impl Pattern {
     pub(super) fn new(source: &str) -> Self {
-        Self { source: source.into(), compiled: OnceLock::new() }
+        Self {
+            source: source.into(),
+            compiled: OnceLock::new(),
+        }
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
-        let compiled = self.compiled.get_or_init(|| pattern::compile(&self.source).ok());
+        let compiled = self
+            .compiled
+            .get_or_init(|| pattern::compile(&self.source).ok());
         compiled.as_ref().is_some_and(|regex| regex.is_match(text))
     }
 }

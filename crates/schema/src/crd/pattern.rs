@@ -11,13 +11,22 @@ const MAX_SIZE: usize = 1 << 20;
 ///
 /// The pattern is not one, or it would take too much memory.
 pub(super) fn compile(source: &str) -> Result<Regex, String> {
-    RegexBuilder::new(&translate(source)).size_limit(MAX_SIZE).dfa_size_limit(MAX_SIZE).nest_limit(100).build().map_err(
-        |error| match error {
+    RegexBuilder::new(&translate(source))
+        .size_limit(MAX_SIZE)
+        .dfa_size_limit(MAX_SIZE)
+        .nest_limit(100)
+        .build()
+        .map_err(|error| match error {
             regex::Error::CompiledTooBig(limit) => format!("takes more than {limit} bytes"),
             // The parser's message is a picture over several lines; the last one says what is wrong.
-            other => other.to_string().lines().last().unwrap_or_default().trim().to_owned(),
-        },
-    )
+            other => other
+                .to_string()
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
+        })
 }
 
 /// Writes a pattern in the `regex` crate's syntax. In Go, the Perl classes are ASCII, and a bracket or
@@ -34,7 +43,11 @@ fn translate(source: &str) -> String {
             '\\' => match chars.next() {
                 Some('d') => out.push_str(if class { "0-9" } else { "[0-9]" }),
                 Some('w') => out.push_str(if class { "0-9A-Za-z_" } else { "[0-9A-Za-z_]" }),
-                Some('s') => out.push_str(if class { "\\t\\n\\x0C\\r " } else { "[\\t\\n\\x0C\\r ]" }),
+                Some('s') => out.push_str(if class {
+                    "\\t\\n\\x0C\\r "
+                } else {
+                    "[\\t\\n\\x0C\\r ]"
+                }),
                 Some('D') if !class => out.push_str("[^0-9]"),
                 Some('W') if !class => out.push_str("[^0-9A-Za-z_]"),
                 Some('S') if !class => out.push_str("[^\\t\\n\\x0C\\r ]"),
@@ -109,7 +122,11 @@ mod tests {
             (r"^https?:\/\/", "https://x", true),
         ];
         for (pattern, text, expected) in cases {
-            assert_eq!(compile(pattern).unwrap().is_match(text), expected, "{pattern} on {text}");
+            assert_eq!(
+                compile(pattern).unwrap().is_match(text),
+                expected,
+                "{pattern} on {text}"
+            );
         }
     }
 

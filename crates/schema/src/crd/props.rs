@@ -27,7 +27,13 @@ impl Errors {
         self.push(FieldError::forbidden(format!("{path}.{key}"), detail));
     }
 
-    pub(super) fn invalid(&mut self, path: &str, key: &str, value: impl Into<Value>, detail: impl Into<String>) {
+    pub(super) fn invalid(
+        &mut self,
+        path: &str,
+        key: &str,
+        value: impl Into<Value>,
+        detail: impl Into<String>,
+    ) {
         self.push(FieldError::invalid(format!("{path}.{key}"), value, detail));
     }
 
@@ -107,7 +113,11 @@ impl<'a> Props<'a> {
         count
     }
 
-    pub(super) fn object(&self, key: &str, errors: &mut Errors) -> Option<&'a JsonMap<String, Value>> {
+    pub(super) fn object(
+        &self,
+        key: &str,
+        errors: &mut Errors,
+    ) -> Option<&'a JsonMap<String, Value>> {
         match self.get(key)? {
             Value::Object(map) => Some(map),
             other => {

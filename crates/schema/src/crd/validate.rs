@@ -23,7 +23,10 @@ pub(super) fn validate(node: &Node, value: &Value, old: Option<&Value>) -> Vec<F
     let mut errors = Vec::new();
     validator.node(node, value, old, &Path::Root, &mut errors);
     if validator.steps > MAX_STEPS {
-        errors.push(FieldError::forbidden("", "the object takes too long to validate against its schema"));
+        errors.push(FieldError::forbidden(
+            "",
+            "the object takes too long to validate against its schema",
+        ));
     }
     errors.truncate(MAX_ERRORS);
     errors
@@ -34,7 +37,14 @@ struct Validator {
 }
 
 impl Validator {
-    fn node(&mut self, node: &Node, value: &Value, old: Option<&Value>, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+    fn node(
+        &mut self,
+        node: &Node,
+        value: &Value,
+        old: Option<&Value>,
+        path: &Path<'_>,
+        errors: &mut Vec<FieldError>,
+    ) {
         self.steps += 1;
         if self.steps > MAX_STEPS || errors.len() >= MAX_ERRORS {
             return;
@@ -73,14 +83,20 @@ impl Validator {
     ) {
         for name in &node.required {
             if !map.contains_key(&**name) {
-                errors.push(FieldError::required(Path::Field(path, name).to_string(), ""));
+                errors.push(FieldError::required(
+                    Path::Field(path, name).to_string(),
+                    "",
+                ));
             }
         }
         if node.properties.is_empty() && node.additional.is_none() {
             return;
         }
         for (key, value) in map {
-            let inner = node.properties.get(key.as_str()).or(node.additional.as_deref());
+            let inner = node
+                .properties
+                .get(key.as_str())
+                .or(node.additional.as_deref());
             if let Some(inner) = inner {
                 let old = old.and_then(|old| old.get(key));
                 self.node(inner, value, old, &Path::Field(path, key), errors);
@@ -99,7 +115,13 @@ impl Validator {
         if let Some(inner) = &node.items {
             let old = OldItems::new(&node.list, old);
             for (index, item) in items.iter().enumerate() {
-                self.node(inner, item, old.find(item), &Path::Index(path, index), errors);
+                self.node(
+                    inner,
+                    item,
+                    old.find(item),
+                    &Path::Index(path, index),
+                    errors,
+                );
             }
         }
         match &node.list {
@@ -109,7 +131,13 @@ impl Validator {
         }
     }
 
-    fn logic(&mut self, logic: &Logic, value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
+    fn logic(
+        &mut self,
+        logic: &Logic,
+        value: &Value,
+        path: &Path<'_>,
+        errors: &mut Vec<FieldError>,
+    ) {
         let failures = |validator: &mut Self, node: &Node| {
             let mut found = Vec::new();
             validator.node(node, value, None, path, &mut found);
@@ -132,16 +160,24 @@ impl Validator {
             }
         }
         if !logic.one_of.is_empty() {
-            let results: Vec<Vec<FieldError>> = logic.one_of.iter().map(|node| failures(self, node)).collect();
+            let results: Vec<Vec<FieldError>> = logic
+                .one_of
+                .iter()
+                .map(|node| failures(self, node))
+                .collect();
             match results.iter().filter(|found| found.is_empty()).count() {
                 1 => {}
                 0 => {
-                    errors.push(combined(path, "must validate one and only one schema (oneOf). Found none valid"));
+                    errors.push(combined(
+                        path,
+                        "must validate one and only one schema (oneOf). Found none valid",
+                    ));
                     errors.extend(results.into_iter().min_by_key(Vec::len).unwrap_or_default());
                 }
                 several => {
-                    let detail =
-                        format!("must validate one and only one schema (oneOf). Found {several} valid alternatives");
+                    let detail = format!(
+                        "must validate one and only one schema (oneOf). Found {several} valid alternatives"
+                    );
                     errors.push(combined(path, &detail));
                 }
             }
@@ -155,7 +191,10 @@ impl Validator {
             }
             if valid != logic.all_of.len() {
                 let none = if valid == 0 { ". None validated" } else { "" };
-                errors.push(combined(path, &format!("must validate all the schemas (allOf){none}")));
+                errors.push(combined(
+                    path,
+                    &format!("must validate all the schemas (allOf){none}"),
+                ));
             }
         }
         if let Some(not) = &logic.not
@@ -174,9 +213,16 @@ struct OldItems<'a> {
 
 impl<'a> OldItems<'a> {
     fn new(list: &'a ListKind, old: Option<&'a Value>) -> Self {
-        let ListKind::Map(keys) = list else { return Self { keys: &[], items: Default::default() } };
+        let ListKind::Map(keys) = list else {
+            return Self {
+                keys: &[],
+                items: Default::default(),
+            };
+        };
         let old = old.and_then(Value::as_array).into_iter().flatten();
-        let items = old.filter_map(|item| Some((item_keys(item, keys)?.to_string(), item))).collect();
+        let items = old
+            .filter_map(|item| Some((item_keys(item, keys)?.to_string(), item)))
+            .collect();
         Self { keys, items }
     }
 
@@ -184,13 +230,17 @@ impl<'a> OldItems<'a> {
         if self.items.is_empty() {
             return None;
         }
-        self.items.get(&item_keys(item, self.keys)?.to_string()).copied()
+        self.items
+            .get(&item_keys(item, self.keys)?.to_string())
+            .copied()
     }
 }
 
 fn item_keys(item: &Value, keys: &[Box<str>]) -> Option<Value> {
     let item = item.as_object()?;
-    let found = keys.iter().filter_map(|key| Some((key.to_string(), item.get(&**key)?.clone())));
+    let found = keys
+        .iter()
+        .filter_map(|key| Some((key.to_string(), item.get(&**key)?.clone())));
     Some(Value::Object(found.collect()))
 }
 
@@ -202,9 +252,14 @@ fn check_unique(
 ) {
     let mut seen = HashSet::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
-        let Some(identity) = identity(item) else { continue };
+        let Some(identity) = identity(item) else {
+            continue;
+        };
         if !seen.insert(identity.to_string()) {
-            errors.push(FieldError::duplicate(Path::Index(path, index).to_string(), identity));
+            errors.push(FieldError::duplicate(
+                Path::Index(path, index).to_string(),
+                identity,
+            ));
         }
     }
 }
@@ -218,9 +273,10 @@ fn combined(path: &Path<'_>, detail: &str) -> FieldError {
 fn wrong_type(node: &Node, value: &Value, path: &Path<'_>) -> Option<FieldError> {
     let (fits, expected) = match node.json_type {
         Some(expected) => (expected.fits(value), expected.name()),
-        None if node.int_or_string => {
-            (JsonType::Integer.fits(value) || value.is_string(), "integer,string")
-        }
+        None if node.int_or_string => (
+            JsonType::Integer.fits(value) || value.is_string(),
+            "integer,string",
+        ),
         None => return None,
     };
     if fits {
@@ -241,7 +297,12 @@ fn wrong_type(node: &Node, value: &Value, path: &Path<'_>) -> Option<FieldError>
 fn type_invalid(path: &Path<'_>, found: &str, expected: &str) -> FieldError {
     let place = path.to_string();
     let detail = format!("{place} in body must be of type {expected}: {found:?}");
-    FieldError { kind: FieldErrorKind::TypeInvalid, path: place, value: Some(Value::from(found)), detail }
+    FieldError {
+        kind: FieldErrorKind::TypeInvalid,
+        path: place,
+        value: Some(Value::from(found)),
+        detail,
+    }
 }
 
 fn check_limits(
@@ -264,9 +325,16 @@ fn check_limits(
         }
         Value::String(text) => {
             if let Some(min) = limits.min_length.filter(|min| length(text) < *min) {
-                invalid(value.clone(), format!("should be at least {min} chars long"));
+                invalid(
+                    value.clone(),
+                    format!("should be at least {min} chars long"),
+                );
             }
-            if let Some(pattern) = limits.pattern.as_ref().filter(|pattern| !pattern.matches(text)) {
+            if let Some(pattern) = limits
+                .pattern
+                .as_ref()
+                .filter(|pattern| !pattern.matches(text))
+            {
                 invalid(value.clone(), format!("should match '{}'", pattern.source));
             }
             if let Some(max) = limits.max_length.filter(|max| length(text) > *max) {
@@ -278,7 +346,11 @@ fn check_limits(
                 });
             }
             let typed = matches!(json_type, Some(JsonType::String) | None);
-            if let Some(format) = limits.format.as_deref().filter(|format| typed && !format::fits(format, text)) {
+            if let Some(format) = limits
+                .format
+                .as_deref()
+                .filter(|format| typed && !format::fits(format, text))
+            {
                 errors.push(type_invalid(path, text, format));
             }
         }
@@ -294,7 +366,10 @@ fn check_limits(
         Value::Object(map) => {
             let count = map.len() as u64;
             if let Some(min) = limits.min_properties.filter(|min| count < *min) {
-                invalid(count.into(), format!("should have at least {min} properties"));
+                invalid(
+                    count.into(),
+                    format!("should have at least {min} properties"),
+                );
             }
             if let Some(max) = limits.max_properties.filter(|max| count > *max) {
                 errors.push(too_many(path, count, max));
@@ -307,7 +382,11 @@ fn check_limits(
     {
         let texts: Vec<String> = choices.iter().map(shown).collect();
         let known: Vec<&str> = texts.iter().map(String::as_str).collect();
-        errors.push(FieldError::not_supported(path.to_string(), value.clone(), &known));
+        errors.push(FieldError::not_supported(
+            path.to_string(),
+            value.clone(),
+            &known,
+        ));
     }
 }
 
@@ -315,19 +394,31 @@ fn number_complaints(limits: &Limits, number: &Number) -> Vec<String> {
     let mut complaints = Vec::new();
     if let Some(max) = &limits.maximum {
         match (compare(number, max), limits.exclusive_maximum) {
-            (Ordering::Greater | Ordering::Equal, true) => complaints.push(format!("should be less than {}", plain(max))),
-            (Ordering::Greater, false) => complaints.push(format!("should be less than or equal to {}", plain(max))),
+            (Ordering::Greater | Ordering::Equal, true) => {
+                complaints.push(format!("should be less than {}", plain(max)))
+            }
+            (Ordering::Greater, false) => {
+                complaints.push(format!("should be less than or equal to {}", plain(max)))
+            }
             _ => {}
         }
     }
     if let Some(min) = &limits.minimum {
         match (compare(number, min), limits.exclusive_minimum) {
-            (Ordering::Less | Ordering::Equal, true) => complaints.push(format!("should be greater than {}", plain(min))),
-            (Ordering::Less, false) => complaints.push(format!("should be greater than or equal to {}", plain(min))),
+            (Ordering::Less | Ordering::Equal, true) => {
+                complaints.push(format!("should be greater than {}", plain(min)))
+            }
+            (Ordering::Less, false) => {
+                complaints.push(format!("should be greater than or equal to {}", plain(min)))
+            }
             _ => {}
         }
     }
-    if let Some(factor) = limits.multiple_of.as_ref().filter(|factor| !is_multiple(number, factor)) {
+    if let Some(factor) = limits
+        .multiple_of
+        .as_ref()
+        .filter(|factor| !is_multiple(number, factor))
+    {
         complaints.push(format!("should be a multiple of {}", plain(factor)));
     }
     complaints
@@ -342,8 +433,15 @@ fn compare(a: &Number, b: &Number) -> Ordering {
 }
 
 fn is_multiple(number: &Number, factor: &Number) -> bool {
-    match (number.as_i64(), factor.as_i64(), number.as_f64(), factor.as_f64()) {
-        (Some(number), Some(factor), _, _) => number.checked_rem(factor).is_none_or(|rest| rest == 0),
+    match (
+        number.as_i64(),
+        factor.as_i64(),
+        number.as_f64(),
+        factor.as_f64(),
+    ) {
+        (Some(number), Some(factor), _, _) => {
+            number.checked_rem(factor).is_none_or(|rest| rest == 0)
+        }
         (_, _, Some(number), Some(factor)) if factor != 0.0 => {
             let quotient = number / factor;
             (quotient - quotient.round()).abs() < 1e-9
@@ -355,7 +453,9 @@ fn is_multiple(number: &Number, factor: &Number) -> bool {
 /// Go prints `10.0` as `10`.
 fn plain(number: &Number) -> String {
     match number.as_f64() {
-        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e15 => format!("{float:.0}"),
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e15 => {
+            format!("{float:.0}")
+        }
         _ => number.to_string(),
     }
 }
@@ -377,7 +477,11 @@ fn shown(choice: &Value) -> String {
 
 /// How many characters a text has.
 fn length(text: &str) -> u64 {
-    if text.is_ascii() { text.len() as u64 } else { text.chars().count() as u64 }
+    if text.is_ascii() {
+        text.len() as u64
+    } else {
+        text.chars().count() as u64
+    }
 }
 
 fn too_many(path: &Path<'_>, count: u64, max: u64) -> FieldError {
