@@ -112,6 +112,15 @@ pub(super) fn whole(value: &Value, ty: &Type, parent_there: bool) -> FieldSet {
         View::Fields(fields, members) => {
             let mut nodes = Vec::with_capacity(members.len());
             for (name, member) in members {
+                if is_scalar(member) {
+                    // A leaf under any type: no need to look for one.
+                    nodes.push(Node {
+                        key: field_key(name),
+                        owned: true,
+                        children: FieldSet::default(),
+                    });
+                    continue;
+                }
                 let child = fields.child(name);
                 let there = parent_there && child.always_there;
                 nodes.extend(appearing(field_key(name), member, child.ty, there));
@@ -139,4 +148,8 @@ pub(super) fn whole(value: &Value, ty: &Type, parent_there: bool) -> FieldSet {
             FieldSet::from_nodes(nodes)
         }
     }
+}
+
+fn is_scalar(value: &Value) -> bool {
+    matches!(value, Value::Bool(_) | Value::Number(_) | Value::String(_))
 }

@@ -1,5 +1,7 @@
 //! Which fields differ between two versions of an object.
 
+use std::cmp::Ordering;
+
 use mosaic_schema::{List, Type};
 use serde_json::{Map, Value};
 
@@ -28,7 +30,7 @@ impl Delta {
 
 /// What differs between two versions.
 pub(crate) fn compare(old: &Value, new: &Value, ty: &Type) -> Delta {
-    let below = compare_values(old, new, ty);
+    let below = compare_values(old, new, ty, 0);
     Delta {
         changed: FieldSet::from_nodes(below.changed),
         removed: FieldSet::from_nodes(below.removed),
@@ -76,35 +78,29 @@ impl Below {
             });
         }
     }
-
-    fn added(&mut self, key: String, value: &Value, ty: &Type, always_there: bool) {
-        self.changed.extend(appearing(key, value, ty, always_there));
-    }
-
-    fn gone(&mut self, key: String, value: &Value, ty: &Type, always_there: bool) {
-        self.removed.extend(appearing(key, value, ty, always_there));
-    }
 }
 
-fn compare_values(old: &Value, new: &Value, ty: &Type) -> Below {
+fn compare_values(old: &Value, new: &Value, ty: &Type, depth: usize) -> Below {
     let nothing = Map::new();
     match (view(old, ty), view(new, ty)) {
-        (View::Fields(fields, old), View::Fields(_, new)) => compare_fields(fields, old, new),
+        (View::Fields(fields, old), View::Fields(_, new)) => {
+            compare_fields(fields, old, new, depth)
+        }
         // Null stands for an object or list without anything in it.
         (View::Fields(fields, old), View::Leaf) if new.is_null() => {
-            compare_fields(fields, old, &nothing)
+            compare_fields(fields, old, &nothing, depth)
         }
         (View::Leaf, View::Fields(fields, new)) if old.is_null() => {
-            compare_fields(fields, &nothing, new)
+            compare_fields(fields, &nothing, new, depth)
         }
         (View::Items(list, old_items), View::Items(_, new_items)) => {
-            compare_items(list, old_items, new_items).unwrap_or_else(|| leaf(old, new))
+            compare_items(list, old_items, new_items, depth).unwrap_or_else(|| leaf(old, new))
         }
         (View::Items(list, items), View::Leaf) if new.is_null() => {
-            compare_items(list, items, &[]).unwrap_or_else(|| leaf(old, new))
+            compare_items(list, items, &[], depth).unwrap_or_else(|| leaf(old, new))
         }
         (View::Leaf, View::Items(list, items)) if old.is_null() => {
-            compare_items(list, &[], items).unwrap_or_else(|| leaf(old, new))
+            compare_items(list, &[], items, depth).unwrap_or_else(|| leaf(old, new))
         }
         (View::Leaf, View::Leaf) => leaf(old, new),
         // A value of another kind: what was in the old one is gone, what is in the new one came.
@@ -123,29 +119,70 @@ fn leaf(old: &Value, new: &Value) -> Below {
     }
 }
 
-fn compare_fields(fields: Fields<'_>, old: &Map<String, Value>, new: &Map<String, Value>) -> Below {
+fn compare_fields(
+    fields: Fields<'_>,
+    old: &Map<String, Value>,
+    new: &Map<String, Value>,
+    depth: usize,
+) -> Below {
     let mut below = Below::default();
-    for (name, old_value) in old {
-        let child = fields.child(name);
-        match new.get(name) {
-            Some(new_value) => below.child(
-                || field_key(name),
-                compare_values(old_value, new_value, child.ty),
-            ),
-            None => below.gone(field_key(name), old_value, child.ty, child.always_there),
+    // Both are in order of their keys: one pass over the two finds what they share.
+    let mut old = old.iter().peekable();
+    let mut new = new.iter().peekable();
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (Some((old_name, _)), Some((new_name, _))) => old_name.cmp(new_name),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return below,
+        };
+        match order {
+            Ordering::Less => {
+                if let Some((name, value)) = old.next() {
+                    let child = fields.child(name);
+                    below.removed.extend(appearing(
+                        field_key(name),
+                        value,
+                        child.ty,
+                        child.always_there,
+                    ));
+                }
+            }
+            Ordering::Greater => {
+                if let Some((name, value)) = new.next() {
+                    let child = fields.child(name);
+                    below.changed.extend(appearing(
+                        field_key(name),
+                        value,
+                        child.ty,
+                        child.always_there,
+                    ));
+                }
+            }
+            Ordering::Equal => {
+                if let (Some((name, old)), Some((_, new))) = (old.next(), new.next())
+                    && !is_plainly_equal(old, new, depth)
+                {
+                    let child = compare_values(old, new, fields.child(name).ty, depth + 1);
+                    below.child(|| field_key(name), child);
+                }
+            }
         }
     }
-    for (name, new_value) in new {
-        if !old.contains_key(name) {
-            let child = fields.child(name);
-            below.added(field_key(name), new_value, child.ty, child.always_there);
-        }
-    }
-    below
+}
+
+/// Whether two values are the same, as far as that is cheaper to see than to descend.
+///
+/// Most of an object does not change, and what is the same needs neither types nor keys. What differs is
+/// looked at again one level below, so this is for the upper levels and for scalars.
+fn is_plainly_equal(old: &Value, new: &Value, depth: usize) -> bool {
+    const LEVELS: usize = 8;
+    let nested = old.is_object() || old.is_array();
+    (!nested || depth < LEVELS) && old == new
 }
 
 /// Compares lists item by item, whatever their order. `None` when items cannot be told apart.
-fn compare_items(list: &List, old: &[Value], new: &[Value]) -> Option<Below> {
+fn compare_items(list: &List, old: &[Value], new: &[Value], depth: usize) -> Option<Below> {
     let old = keyed(list, old)?;
     let new = keyed(list, new)?;
     let mut below = Below::default();
@@ -156,24 +193,30 @@ fn compare_items(list: &List, old: &[Value], new: &[Value]) -> Option<Below> {
             (Some((old_key, _)), Some((new_key, _))) if old_key == new_key => {
                 if let (Some((key, old)), Some((_, new))) = (old.next(), new.next()) {
                     // A scalar is its own key: the same key is the same value.
-                    if old.is_object() {
-                        below.child(|| key, compare_values(old, new, &list.items));
+                    if old.is_object() && !is_plainly_equal(old, new, depth) {
+                        below.child(|| key, compare_values(old, new, &list.items, depth + 1));
                     }
                 }
             }
             (Some((old_key, _)), Some((new_key, _))) if old_key > new_key => {
                 if let Some((key, item)) = new.next() {
-                    below.added(key, item, item_type(list, item), false);
+                    below
+                        .changed
+                        .extend(appearing(key, item, item_type(list, item), false));
                 }
             }
             (Some(_), _) => {
                 if let Some((key, item)) = old.next() {
-                    below.gone(key, item, item_type(list, item), false);
+                    below
+                        .removed
+                        .extend(appearing(key, item, item_type(list, item), false));
                 }
             }
             (None, Some(_)) => {
                 if let Some((key, item)) = new.next() {
-                    below.added(key, item, item_type(list, item), false);
+                    below
+                        .changed
+                        .extend(appearing(key, item, item_type(list, item), false));
                 }
             }
             (None, None) => return Some(below),

@@ -68,27 +68,75 @@ fn write(set: FieldSet) -> Map<String, Value> {
     set.nodes
         .into_iter()
         .map(|node| {
-            let children_empty = node.children.is_empty();
-            let mut members = write(node.children);
-            if node.owned && !children_empty {
-                members.insert(SELF.to_owned(), Value::Object(Map::new()));
-            }
+            let members = write_node(node.owned, node.children);
             (node.key, Value::Object(members))
         })
         .collect()
 }
 
-/// Whether any field of the set is in the canonical `FieldsV1`, without reading all of it.
-pub(crate) fn intersects(fields: &Value, set: &FieldSet) -> bool {
-    set.nodes.iter().any(|node| {
-        let Some(Value::Object(child)) = fields.get(&node.key) else {
-            return false;
+fn write_node(owned: bool, children: FieldSet) -> Map<String, Value> {
+    let owned = owned && !children.is_empty();
+    let mut members = write(children);
+    if owned {
+        members.insert(SELF.to_owned(), Value::Object(Map::new()));
+    }
+    members
+}
+
+/// Whether a node of canonical `FieldsV1` is itself in the set.
+fn is_owned(node: &Map<String, Value>) -> bool {
+    node.is_empty() || node.contains_key(SELF)
+}
+
+/// Takes fields out of canonical `FieldsV1`: [`FieldSet::difference`] at the cost of what is taken out.
+pub(crate) fn subtract(fields: &mut Value, gone: &FieldSet) {
+    let Value::Object(members) = fields else {
+        return;
+    };
+    for node in &gone.nodes {
+        let Some(child) = members.get_mut(&node.key) else {
+            continue;
         };
-        let child_owned = child.is_empty() || child.contains_key(SELF);
-        (node.owned && child_owned)
-            || (!node.children.is_empty()
-                && fields
-                    .get(&node.key)
-                    .is_some_and(|child| intersects(child, &node.children)))
-    })
+        let owned = child.as_object().is_some_and(is_owned) && !node.owned;
+        subtract(child, &node.children);
+        let Value::Object(child) = child else {
+            continue;
+        };
+        child.remove(SELF);
+        match (owned, child.is_empty()) {
+            (false, true) => {
+                members.remove(&node.key);
+            }
+            (true, false) => {
+                child.insert(SELF.to_owned(), Value::Object(Map::new()));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Puts fields into canonical `FieldsV1`: [`FieldSet::union`] at the cost of what is put in.
+pub(crate) fn add(fields: &mut Value, taken: FieldSet) {
+    if !fields.is_object() {
+        *fields = Value::Object(Map::new());
+    }
+    let Value::Object(members) = fields else {
+        return;
+    };
+    for node in taken.nodes {
+        let Some(child) = members.get_mut(&node.key) else {
+            let child = write_node(node.owned, node.children);
+            members.insert(node.key, Value::Object(child));
+            continue;
+        };
+        let owned = node.owned || child.as_object().is_some_and(is_owned);
+        add(child, node.children);
+        let Value::Object(child) = child else {
+            continue;
+        };
+        child.remove(SELF);
+        if owned && !child.is_empty() {
+            child.insert(SELF.to_owned(), Value::Object(Map::new()));
+        }
+    }
 }

@@ -25,7 +25,7 @@ use mosaic_schema::{Shape, Type};
 use thiserror::Error;
 
 pub(crate) use compare::{Delta, compare, created};
-pub(crate) use json::intersects;
+pub(crate) use json::{add, subtract};
 pub(crate) use key::{KeyError, item_key, push_display as push_item_path, value_key};
 pub use remove::remove;
 pub(crate) use view::{ANY, Fields, View, view};

@@ -2,11 +2,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    arbitrary,
+    add, arbitrary,
     compare::{compare, created},
-    intersects, remove,
+    remove,
     sample::{deployment, widget},
-    *,
+    subtract, *,
 };
 
 fn set(fields: Value) -> FieldSet {
@@ -266,7 +266,11 @@ proptest! {
         prop_assert_eq!(a.intersection(&b), b.intersection(&a));
         prop_assert_eq!(a.clone().difference(&b).union(a.intersection(&b)), a.clone());
         prop_assert!(a.clone().difference(&b).intersection(&b).is_empty());
-        prop_assert_eq!(intersects(&a.clone().into_fields_v1(), &b), !a.intersection(&b).is_empty());
+        let (mut less, mut more) = (a.clone().into_fields_v1(), a.clone().into_fields_v1());
+        subtract(&mut less, &b);
+        prop_assert_eq!(less, a.clone().difference(&b).into_fields_v1());
+        add(&mut more, b.clone());
+        prop_assert_eq!(more, both.into_fields_v1());
     }
 
     #[test]

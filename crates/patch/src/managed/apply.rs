@@ -159,24 +159,18 @@ impl Attempt<'_> {
         let own = entries
             .iter()
             .position(|entry| entry.is_of(self.writer, Operation::Apply));
-        let mut previous = own.map(|index| entries.remove(index));
-        let last = match &mut previous {
-            Some(entry) => entry.set().clone().recursive_difference(self.ignore),
-            None => FieldSet::default(),
-        };
-        let object = self.prune(merged, last, &mut entries)?;
+        let previous = own.map(|index| entries.remove(index));
+        let last = previous.as_ref().map(Entry::set).unwrap_or_default();
+        let removable = last.clone().recursive_difference(self.ignore);
+        let object = self.prune(merged, removable, &entries)?;
         let delta = compare(self.live, &object, self.ty);
 
         if !force {
             let conflicts: Vec<Conflict> = entries
-                .iter_mut()
+                .iter()
                 .flat_map(|entry| {
                     let fields = entry.set().intersection(&delta.changed).paths();
-                    let entry = &*entry;
-                    fields
-                        .into_iter()
-                        .map(|field| Conflict::new(entry, field))
-                        .collect::<Vec<_>>()
+                    fields.into_iter().map(|field| Conflict::new(entry, field))
                 })
                 .collect();
             if !conflicts.is_empty() {
@@ -188,29 +182,27 @@ impl Attempt<'_> {
         }
 
         let mut entry = Entry::new(self.writer, Operation::Apply, self.set.clone());
-        if let Some(mut previous) = previous
+        if let Some(previous) = &previous
             && delta.is_empty()
-            && *previous.set() == self.set
+            && last == self.set
         {
-            entry.time = previous.time;
+            entry.set_time_of(previous);
         }
         entries.push(entry);
         Ok((object, entries))
     }
 
     /// Takes out what the manager applied last, does not apply now, and nobody else owns.
-    fn prune(
-        &self,
-        merged: Value,
-        last: FieldSet,
-        others: &mut [Entry],
-    ) -> Result<Value, ApplyError> {
+    fn prune(&self, merged: Value, last: FieldSet, others: &[Entry]) -> Result<Value, ApplyError> {
         let ty = self.ty;
+        if last.clone().difference(&self.set).is_empty() {
+            return Ok(merged);
+        }
         let last = last.with_named_parents(ty);
-        let owned = others.iter_mut().fold(self.set.clone(), |all, entry| {
-            all.union(entry.set().clone())
-        });
-        let owned = owned.with_named_parents(ty);
+        let owned = others
+            .iter()
+            .fold(self.set.clone(), |all, entry| all.union(entry.set()))
+            .with_named_parents(ty);
         if last.clone().difference(&owned).is_empty() {
             return Ok(merged);
         }

@@ -22,10 +22,10 @@ pub struct Conflict {
 impl Conflict {
     pub(super) fn new(entry: &Entry, field: String) -> Self {
         Self {
-            manager: entry.manager.clone(),
+            manager: entry.manager().to_owned(),
             by_update: entry.operation == Operation::Update,
-            api_version: entry.api_version.clone(),
-            subresource: entry.subresource.clone(),
+            api_version: entry.api_version().to_owned(),
+            subresource: entry.subresource().to_owned(),
             field,
         }
     }

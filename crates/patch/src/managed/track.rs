@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Writer,
-    entry::{Entry, Operation, Origin, cap, decode, encode},
+    entry::{Entry, Operation, Origin, cap, decode, encode, encode_as_read},
 };
 use crate::fields::{Delta, FieldSet, compare, created};
 
@@ -50,7 +50,7 @@ pub fn track_update(
     delta.changed.strip_untracked();
     delta.removed.strip_untracked();
     if delta.is_empty() && untouched {
-        put(new, stored.cloned());
+        put(new, encode_as_read(entries));
         return;
     }
 
@@ -63,11 +63,7 @@ pub fn track_update(
             .iter_mut()
             .find(|entry| entry.is_of(writer, Operation::Update))
         {
-            Some(entry) => {
-                let set = std::mem::take(entry.set());
-                *entry.set() = set.union(taken);
-                entry.time = Some(writer.time());
-            }
+            Some(entry) => entry.take_by(writer, taken),
             None => entries.push(Entry::new(writer, Operation::Update, taken)),
         }
     }
@@ -105,15 +101,9 @@ fn ledger(sent: Option<Value>, stored: Option<&Value>, writer: &Writer<'_>) -> L
             .unwrap_or_default(),
         untouched: true,
     };
-    let Some(sent) = sent.filter(|sent| writer.subresource.is_empty() && !sent.is_null()) else {
+    let Some(sent) = sent else {
         return from_store();
     };
-    if is_reset(&sent) {
-        return Ledger {
-            entries: Vec::new(),
-            untouched: false,
-        };
-    }
     if stored == Some(&sent) {
         // Sent back as it was read: no need to read it as if it came from a stranger.
         return match decode(sent, Origin::Store) {
@@ -122,6 +112,15 @@ fn ledger(sent: Option<Value>, stored: Option<&Value>, writer: &Writer<'_>) -> L
                 untouched: true,
             },
             Err(_) => from_store(),
+        };
+    }
+    if !writer.subresource.is_empty() {
+        return from_store();
+    }
+    if is_reset(&sent) {
+        return Ledger {
+            entries: Vec::new(),
+            untouched: false,
         };
     }
     match decode(sent, Origin::Client) {
