@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     FieldSet, FieldSetError, Node,
+    json::SELF,
     key::{field_key, push_display},
     view::{View, key_of_item, view},
 };
@@ -91,62 +92,131 @@ fn push(nodes: &mut Vec<Node>, node: Node) {
 /// The node of a value that only one side of a change has. `None` when it is nothing but what is always
 /// there.
 pub(super) fn appearing(key: String, value: &Value, ty: &Type, always_there: bool) -> Option<Node> {
-    let children = whole(value, ty, always_there);
-    let is_empty_object = value.as_object().is_some_and(Map::is_empty);
-    let owned = !always_there || (children.is_empty() && !is_empty_object);
-    let node = Node {
-        key,
-        owned,
-        children,
-    };
-    (!node.is_empty()).then_some(node)
+    let mut nodes = Vec::new();
+    push_appearing(&mut nodes, key, value, ty, always_there);
+    nodes.pop()
 }
 
 /// Every field that comes to be, or ceases to be, with a value: objects, lists and maps included.
-///
+pub(super) fn whole(value: &Value, ty: &Type) -> FieldSet {
+    FieldSet::from_nodes(collect(value, ty, false))
+}
+
+/// Every field that comes to be with a new object, as `FieldsV1`.
+pub(crate) fn created(object: &Value, ty: &Type) -> Value {
+    Value::Object(collect(object, ty, true))
+}
+
+/// What fields are collected into: a set to reckon with, or at once the text of one to store, which a
+/// create needs and nothing else.
+trait Nodes: Sized {
+    fn with_capacity(count: usize) -> Self;
+    fn none(&self) -> bool;
+    fn put(&mut self, key: String, owned: bool, children: Self);
+    /// Puts the collected nodes in order.
+    fn finish(self) -> Self;
+}
+
+impl Nodes for Vec<Node> {
+    fn with_capacity(count: usize) -> Self {
+        Self::with_capacity(count)
+    }
+
+    fn none(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn put(&mut self, key: String, owned: bool, children: Self) {
+        self.push(Node {
+            key,
+            owned,
+            children: FieldSet { nodes: children },
+        });
+    }
+
+    fn finish(self) -> Self {
+        FieldSet::from_nodes(self).nodes
+    }
+}
+
+impl Nodes for Map<String, Value> {
+    fn with_capacity(_: usize) -> Self {
+        Self::new()
+    }
+
+    fn none(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn put(&mut self, key: String, owned: bool, mut children: Self) {
+        if owned && !children.is_empty() {
+            children.insert(SELF.to_owned(), Value::Object(Self::new()));
+        }
+        // Of two items with the same key the first counts, as in a comparison.
+        self.entry(key).or_insert(Value::Object(children));
+    }
+
+    fn finish(self) -> Self {
+        self
+    }
+}
+
 /// `parent_there` says whether what the value stands in existed on the other side of the change, in which
 /// case the parts that are always there existed too.
-pub(super) fn whole(value: &Value, ty: &Type, parent_there: bool) -> FieldSet {
+fn collect<N: Nodes>(value: &Value, ty: &Type, parent_there: bool) -> N {
     match view(value, ty) {
-        View::Leaf => FieldSet::default(),
+        View::Leaf => N::with_capacity(0),
         View::Fields(fields, members) => {
-            let mut nodes = Vec::with_capacity(members.len());
+            let mut nodes = N::with_capacity(members.len());
             for (name, member) in members {
+                let key = field_key(name);
                 if is_scalar(member) {
                     // A leaf under any type: no need to look for one.
-                    nodes.push(Node {
-                        key: field_key(name),
-                        owned: true,
-                        children: FieldSet::default(),
-                    });
+                    nodes.put(key, true, N::with_capacity(0));
                     continue;
                 }
                 let child = fields.child(name);
-                let there = parent_there && child.always_there;
-                nodes.extend(appearing(field_key(name), member, child.ty, there));
+                push_appearing(
+                    &mut nodes,
+                    key,
+                    member,
+                    child.ty,
+                    parent_there && child.always_there,
+                );
             }
-            FieldSet::from_nodes(nodes)
+            nodes.finish()
         }
         View::Items(list, items) => {
-            let mut nodes = Vec::with_capacity(items.len());
+            let mut nodes = N::with_capacity(items.len());
             for item in items {
                 // A list whose items cannot be told apart is taken as a whole.
                 let Ok(key) = key_of_item(list, item) else {
-                    return FieldSet::default();
+                    return N::with_capacity(0);
                 };
                 let children = if item.is_object() {
-                    whole(item, &list.items, false)
+                    collect(item, &list.items, false)
                 } else {
-                    FieldSet::default()
+                    N::with_capacity(0)
                 };
-                nodes.push(Node {
-                    key,
-                    owned: true,
-                    children,
-                });
+                nodes.put(key, true, children);
             }
-            FieldSet::from_nodes(nodes)
+            nodes.finish()
         }
+    }
+}
+
+fn push_appearing<N: Nodes>(
+    nodes: &mut N,
+    key: String,
+    value: &Value,
+    ty: &Type,
+    always_there: bool,
+) {
+    let children: N = collect(value, ty, always_there);
+    let is_empty_object = value.as_object().is_some_and(Map::is_empty);
+    let owned = !always_there || (children.none() && !is_empty_object);
+    if owned || !children.none() {
+        nodes.put(key, owned, children);
     }
 }
 

@@ -37,11 +37,6 @@ pub(crate) fn compare(old: &Value, new: &Value, ty: &Type) -> Delta {
     }
 }
 
-/// What comes to be with a new object.
-pub(crate) fn created(new: &Value, ty: &Type) -> FieldSet {
-    whole(new, ty, true)
-}
-
 /// What differs in and below one value.
 #[derive(Default)]
 struct Below {
@@ -106,8 +101,8 @@ fn compare_values(old: &Value, new: &Value, ty: &Type, depth: usize) -> Below {
         // A value of another kind: what was in the old one is gone, what is in the new one came.
         _ => Below {
             modified: true,
-            changed: whole(new, ty, false).nodes,
-            removed: whole(old, ty, false).nodes,
+            changed: whole(new, ty).nodes,
+            removed: whole(old, ty).nodes,
         },
     }
 }

@@ -6,7 +6,7 @@ use super::{FieldSet, FieldSetError, Node, key::canonical};
 use crate::limits::{MAX_DEPTH, MAX_FIELDS};
 
 /// The key that stands for the node it is in.
-const SELF: &str = ".";
+pub(super) const SELF: &str = ".";
 
 impl FieldSet {
     /// Reads a set from `FieldsV1`. Keys are brought into canonical form, keys of unknown kinds are left
@@ -111,6 +111,30 @@ pub(crate) fn subtract(fields: &mut Value, gone: &FieldSet) {
                 child.insert(SELF.to_owned(), Value::Object(Map::new()));
             }
             _ => {}
+        }
+    }
+}
+
+/// Takes fields, and what is below them, out of canonical `FieldsV1`:
+/// [`FieldSet::recursive_difference`] in place.
+pub(crate) fn subtract_recursively(fields: &mut Value, gone: &FieldSet) {
+    let Value::Object(members) = fields else {
+        return;
+    };
+    for node in &gone.nodes {
+        let Some(child) = members.get_mut(&node.key) else {
+            continue;
+        };
+        let was_leaf = child.as_object().is_some_and(Map::is_empty);
+        subtract_recursively(child, &node.children);
+        let is_empty = child.as_object().is_none_or(Map::is_empty);
+        if node.owned || (is_empty && !was_leaf) {
+            members.remove(&node.key);
+        } else if let Value::Object(child) = child
+            && child.len() == 1
+        {
+            // Only the node itself is left, which then says so by having nothing below.
+            child.remove(SELF);
         }
     }
 }

@@ -19,13 +19,14 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
-use std::{cmp::Ordering, fmt};
+use std::{cmp::Ordering, fmt, sync::LazyLock};
 
 use mosaic_schema::{Shape, Type};
 use thiserror::Error;
 
-pub(crate) use compare::{Delta, compare, created};
-pub(crate) use json::{add, subtract};
+pub(crate) use collect::created;
+pub(crate) use compare::{Delta, compare};
+pub(crate) use json::{add, subtract, subtract_recursively};
 pub(crate) use key::{KeyError, item_key, push_display as push_item_path, value_key};
 pub use remove::remove;
 pub(crate) use view::{ANY, Fields, View, view};
@@ -300,37 +301,25 @@ impl FieldSet {
         }
         self
     }
-
-    /// Takes out what nobody owns: what an object is, and the metadata that the server writes.
-    pub(crate) fn strip_untracked(&mut self) {
-        const UNTRACKED: [&str; 9] = [
-            "f:name",
-            "f:namespace",
-            "f:creationTimestamp",
-            "f:selfLink",
-            "f:uid",
-            "f:clusterName",
-            "f:generation",
-            "f:managedFields",
-            "f:resourceVersion",
-        ];
-        self.nodes.retain_mut(|node| match node.key.as_str() {
-            "f:apiVersion" | "f:kind" => {
-                node.owned = false;
-                !node.is_empty()
-            }
-            "f:metadata" => {
-                node.owned = false;
-                node.children.nodes.retain_mut(|child| {
-                    child.owned &= !UNTRACKED.contains(&child.key.as_str());
-                    !child.is_empty()
-                });
-                !node.is_empty()
-            }
-            _ => true,
-        });
-    }
 }
+
+/// What nobody owns: what an object is, and the metadata that the server writes.
+pub(crate) static UNTRACKED: LazyLock<FieldSet> = LazyLock::new(|| {
+    FieldSet::from_field_names(&[
+        &["apiVersion"],
+        &["kind"],
+        &["metadata"],
+        &["metadata", "name"],
+        &["metadata", "namespace"],
+        &["metadata", "creationTimestamp"],
+        &["metadata", "selfLink"],
+        &["metadata", "uid"],
+        &["metadata", "clusterName"],
+        &["metadata", "generation"],
+        &["metadata", "managedFields"],
+        &["metadata", "resourceVersion"],
+    ])
+});
 
 /// One path a line.
 impl fmt::Display for FieldSet {

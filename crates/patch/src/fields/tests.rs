@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::{
     add, arbitrary,
-    compare::{compare, created},
+    compare::compare,
     remove,
     sample::{deployment, widget},
     subtract, *,
@@ -101,7 +101,7 @@ fn a_new_builtin_object_owns_what_came_to_be_and_not_what_every_object_has() {
         "status": {},
     });
     assert_eq!(
-        created(&new, &deployment()).into_fields_v1(),
+        created(&new, &deployment()),
         json!({
             "f:metadata": {"f:name": {}, "f:labels": {".": {}, "f:app": {}}},
             "f:spec": {
@@ -121,7 +121,7 @@ fn a_new_builtin_object_owns_what_came_to_be_and_not_what_every_object_has() {
 fn a_new_custom_object_owns_its_spec_too() {
     let new = json!({"spec": {"size": 1}});
     assert_eq!(
-        created(&new, &widget()).into_fields_v1(),
+        created(&new, &widget()),
         json!({"f:spec": {".": {}, "f:size": {}}})
     );
 }
@@ -269,6 +269,9 @@ proptest! {
         let (mut less, mut more) = (a.clone().into_fields_v1(), a.clone().into_fields_v1());
         subtract(&mut less, &b);
         prop_assert_eq!(less, a.clone().difference(&b).into_fields_v1());
+        let mut far_less = a.clone().into_fields_v1();
+        subtract_recursively(&mut far_less, &b);
+        prop_assert_eq!(far_less, a.clone().recursive_difference(&b).into_fields_v1());
         add(&mut more, b.clone());
         prop_assert_eq!(more, both.into_fields_v1());
     }
@@ -292,7 +295,7 @@ proptest! {
     fn a_comparison_accounts_for_every_field(old in arbitrary::deployment(), new in arbitrary::deployment()) {
         let ty = widget_like(&deployment());
         let delta = compare(&old, &new, &ty);
-        let (before, after) = (created(&old, &ty), created(&new, &ty));
+        let (before, after) = (set(created(&old, &ty)), set(created(&new, &ty)));
         prop_assert!(delta.removed.clone().difference(&before).is_empty());
         prop_assert!(delta.changed.clone().difference(&after).is_empty());
         prop_assert_eq!(before.difference(&delta.removed).union(delta.changed), after);
@@ -305,7 +308,7 @@ proptest! {
         let _ = FieldSet::of(&new, &ty);
         let _ = compare(&old, &new, &ty);
         let mut value = old;
-        remove(&mut value, &created(&new, &ty), &ty);
+        remove(&mut value, &set(created(&new, &ty)), &ty);
         let _ = FieldSet::from_fields_v1(fields);
     }
 }

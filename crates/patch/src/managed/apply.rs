@@ -11,7 +11,7 @@ use super::{
     merge::merge,
     track::{managed_fields, put},
 };
-use crate::fields::{FieldSet, compare, created, remove};
+use crate::fields::{FieldSet, UNTRACKED, compare, created, remove, subtract};
 
 /// The manager of what an object held before it was first tracked.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -51,9 +51,10 @@ pub fn apply(
         None => Vec::new(),
     };
     let untracked = live.map_or_else(|| Value::Object(Map::new()), without_managed_fields);
-    let set = FieldSet::of(config, ty).map_err(wrong_shape)?;
-    let mut set = set.recursive_difference(ignore);
-    set.strip_untracked();
+    let set = FieldSet::of(config, ty)
+        .map_err(wrong_shape)?
+        .recursive_difference(ignore)
+        .difference(&UNTRACKED);
 
     let attempt = Attempt {
         live: &untracked,
@@ -121,17 +122,13 @@ fn live_entries(live: &Value, ty: &Type, writer: &Writer<'_>) -> Result<Vec<Entr
         return Ok(entries);
     }
     // Nobody is known to own what is there; it still must not be changed unawares.
-    let mut set = created(live, ty);
-    set.strip_untracked();
+    let mut fields = created(live, ty);
+    subtract(&mut fields, &UNTRACKED);
     let before = Writer {
         manager: BEFORE_FIRST_APPLY,
         ..*writer
     };
-    Ok(if set.is_empty() {
-        Vec::new()
-    } else {
-        vec![Entry::new(&before, Operation::Update, set)]
-    })
+    Ok(vec![Entry::of_created(&before, fields)])
 }
 
 fn without_managed_fields(object: &Value) -> Value {

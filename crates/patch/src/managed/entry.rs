@@ -52,6 +52,15 @@ pub(crate) enum Origin {
 
 impl Entry {
     pub(crate) fn new(writer: &Writer<'_>, operation: Operation, set: FieldSet) -> Self {
+        Self::with_fields(writer, operation, Owned::Set(set))
+    }
+
+    /// An entry for what comes to be with an object, given as canonical `FieldsV1`.
+    pub(crate) fn of_created(writer: &Writer<'_>, fields: Value) -> Self {
+        Self::with_fields(writer, Operation::Update, Owned::Stored(fields))
+    }
+
+    fn with_fields(writer: &Writer<'_>, operation: Operation, fields: Owned) -> Self {
         let name = match operation {
             Operation::Apply => "Apply",
             Operation::Update => "Update",
@@ -68,7 +77,7 @@ impl Entry {
         Self {
             head,
             operation,
-            fields: Owned::Set(set),
+            fields,
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
     Writer,
     entry::{Entry, Operation, Origin, cap, decode, encode, encode_as_read},
 };
-use crate::fields::{Delta, FieldSet, compare, created};
+use crate::fields::{Delta, FieldSet, UNTRACKED, compare, created, subtract, subtract_recursively};
 
 /// Brings `metadata.managedFields` of a created, updated or patched object up to date.
 ///
@@ -42,13 +42,22 @@ pub fn track_update(
 
     let mut delta = match old {
         Some(old) => compare(old, new, ty),
-        None => Delta {
-            changed: created(new, ty),
-            removed: FieldSet::default(),
-        },
+        None => {
+            let mut fields = created(new, ty);
+            subtract(&mut fields, &UNTRACKED);
+            if entries.is_empty() {
+                subtract_recursively(&mut fields, ignore);
+                put(new, encode(vec![Entry::of_created(writer, fields)]));
+                return;
+            }
+            Delta {
+                changed: FieldSet::from_fields_v1(fields).unwrap_or_default(),
+                removed: FieldSet::default(),
+            }
+        }
     };
-    delta.changed.strip_untracked();
-    delta.removed.strip_untracked();
+    delta.changed = delta.changed.difference(&UNTRACKED);
+    delta.removed = delta.removed.difference(&UNTRACKED);
     if delta.is_empty() && untouched {
         put(new, encode_as_read(entries));
         return;
