@@ -1,0 +1,7 @@
+//! What the fuzz targets do with their bytes.
+//!
+//! Each body is a plain function that panics when something is wrong, so that it also runs as an ordinary
+//! test on made-up bytes.
+
+pub mod patches;
+pub mod texts;
