@@ -228,6 +228,7 @@ impl Graph {
         self.release(volume.claim.1);
         self.release(volume.claim.0);
         self.release_text(name);
+        self.release_text("");
     }
 
     /// Takes a VolumeAttachment, new or changed.
@@ -250,6 +251,7 @@ impl Graph {
         if let Some(node) = take(&mut self.attachments, "", name) {
             self.release(node);
             self.release_text(name);
+            self.release_text("");
         }
     }
 
@@ -332,16 +334,8 @@ impl Graph {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.names.is_empty()
-            && self.pods.is_empty()
-            && self.secrets.is_empty()
-            && self.config_maps.is_empty()
-            && self.claims.is_empty()
-            && self.accounts.is_empty()
-            && self.volumes.is_empty()
-            && self.volume_secrets.is_empty()
-            && self.attachments.is_empty()
+    /// How many different names the graph holds: a measure of its size.
+    pub fn names(&self) -> usize {
+        self.names.len()
     }
 }
