@@ -25,20 +25,38 @@ fn the_built_in_policy_writes_writes_and_looks_at_secrets() {
     let policy = AuditPolicy::default();
     let alice = User::new("alice", ["devs"]);
     let node = User::new("system:node:n1", ["system:nodes"]);
-    let level = |user: &User, verb: &str, what: &str| policy.decide(&resource(user, verb, what)).level;
+    let level =
+        |user: &User, verb: &str, what: &str| policy.decide(&resource(user, verb, what)).level;
     assert_eq!(level(&alice, "create", "apps/deployments"), Level::Metadata);
     assert_eq!(level(&alice, "delete", "/secrets"), Level::Metadata);
     assert_eq!(level(&alice, "get", "/secrets"), Level::Metadata);
     assert_eq!(level(&alice, "get", "/pods/exec"), Level::Metadata);
     assert_eq!(level(&alice, "list", "/pods"), Level::None);
     assert_eq!(level(&alice, "create", "/events"), Level::None);
-    assert_eq!(level(&node, "update", "coordination.k8s.io/leases"), Level::None);
+    assert_eq!(
+        level(&node, "update", "coordination.k8s.io/leases"),
+        Level::None
+    );
     assert_eq!(level(&node, "patch", "/nodes/status"), Level::None);
     assert_eq!(level(&node, "get", "/secrets"), Level::None);
     assert_eq!(level(&node, "delete", "/pods"), Level::Metadata);
-    assert_eq!(level(&alice, "create", "/serviceaccounts/token"), Level::Metadata);
-    for path in ["/healthz", "/livez/ping", "/readyz", "/metrics", "/openapi/v3", "/apis"] {
-        assert_eq!(policy.decide(&Attributes::path(&alice, "get", path)).level, Level::None, "{path}");
+    assert_eq!(
+        level(&alice, "create", "/serviceaccounts/token"),
+        Level::Metadata
+    );
+    for path in [
+        "/healthz",
+        "/livez/ping",
+        "/readyz",
+        "/metrics",
+        "/openapi/v3",
+        "/apis",
+    ] {
+        assert_eq!(
+            policy.decide(&Attributes::path(&alice, "get", path)).level,
+            Level::None,
+            "{path}"
+        );
     }
     let decision = policy.decide(&resource(&alice, "create", "/pods"));
     assert!(decision.omit_managed_fields && decision.writes(Stage::ResponseComplete));
@@ -64,22 +82,47 @@ fn the_first_rule_that_matches_counts() {
     let alice = User::new("alice", ["devs"]);
     let ops = User::new("bob", ["ops"]);
     let proxy = User::new("system:kube-proxy", ["ops"]);
-    let level = |user: &User, verb: &str, what: &str| policy.decide(&resource(user, verb, what)).level;
+    let level =
+        |user: &User, verb: &str, what: &str| policy.decide(&resource(user, verb, what)).level;
     assert_eq!(level(&proxy, "watch", "/services"), Level::None);
     assert_eq!(level(&proxy, "get", "/services"), Level::RequestResponse);
     assert_eq!(level(&alice, "get", "/configmaps"), Level::RequestResponse);
     assert_eq!(level(&alice, "get", "/configmaps/status"), Level::None);
-    assert_eq!(level(&alice, "update", "apps/statefulsets/scale"), Level::Request);
+    assert_eq!(
+        level(&alice, "update", "apps/statefulsets/scale"),
+        Level::Request
+    );
     assert_eq!(level(&alice, "update", "apps/deployments"), Level::Request);
-    assert_eq!(level(&alice, "update", "apps/deployments/status"), Level::Request);
+    assert_eq!(
+        level(&alice, "update", "apps/deployments/status"),
+        Level::Request
+    );
     assert_eq!(level(&alice, "update", "apps/statefulsets"), Level::None);
-    assert_eq!(policy.decide(&Attributes::path(&alice, "get", "/logs/x")).level, Level::Metadata);
-    assert_eq!(policy.decide(&Attributes::path(&alice, "get", "/version")).level, Level::None);
+    assert_eq!(
+        policy
+            .decide(&Attributes::path(&alice, "get", "/logs/x"))
+            .level,
+        Level::Metadata
+    );
+    assert_eq!(
+        policy
+            .decide(&Attributes::path(&alice, "get", "/version"))
+            .level,
+        Level::None
+    );
     let decision = policy.decide(&resource(&alice, "update", "apps/deployments"));
-    assert_eq!(decision.omit_stages, [Stage::RequestReceived, Stage::ResponseStarted]);
+    assert_eq!(
+        decision.omit_stages,
+        [Stage::RequestReceived, Stage::ResponseStarted]
+    );
     assert!(decision.omit_managed_fields);
     // No policy writes a secret down.
-    for what in ["/secrets", "/serviceaccounts/token", "authentication.k8s.io/tokenreviews", "/pods/exec"] {
+    for what in [
+        "/secrets",
+        "/serviceaccounts/token",
+        "authentication.k8s.io/tokenreviews",
+        "/pods/exec",
+    ] {
         assert_eq!(level(&ops, "create", what), Level::Metadata, "{what}");
     }
     assert_eq!(level(&ops, "create", "/pods"), Level::RequestResponse);
@@ -90,11 +133,23 @@ fn policies_that_make_no_sense_are_refused() {
     for (text, why) in [
         ("", "cannot be read"),
         ("{", "cannot be read"),
-        ("{apiVersion: v1, kind: Policy, rules: [{level: None}]}", "apiVersion"),
+        (
+            "{apiVersion: v1, kind: Policy, rules: [{level: None}]}",
+            "apiVersion",
+        ),
         ("{apiVersion: audit.k8s.io/v1, kind: Policy}", "no rules"),
-        ("{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{}]}", "no level"),
-        ("{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: All}]}", "cannot be read"),
-        ("{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: None, user: [a]}]}", "cannot be read"),
+        (
+            "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{}]}",
+            "no level",
+        ),
+        (
+            "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: All}]}",
+            "cannot be read",
+        ),
+        (
+            "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: None, user: [a]}]}",
+            "cannot be read",
+        ),
         (
             "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: None, namespaces: [a], nonResourceURLs: [/]}]}",
             "two rules",
@@ -106,7 +161,12 @@ fn policies_that_make_no_sense_are_refused() {
     assert!(AuditPolicy::parse(&" ".repeat(2 << 20)).is_err());
 }
 
-fn event<'a>(user: &'a User, decision: &'a Decision, body: &'a Value, level: Level) -> AuditEvent<'a> {
+fn event<'a>(
+    user: &'a User,
+    decision: &'a Decision,
+    body: &'a Value,
+    level: Level,
+) -> AuditEvent<'a> {
     AuditEvent {
         level,
         stage: Stage::ResponseComplete,
@@ -162,18 +222,28 @@ fn an_event_is_one_line_in_kubernetes_form() {
     let everything = event(&user, &decision, &body, Level::RequestResponse).to_value();
     assert!(everything.get("responseObject").is_some());
     let root = User::new("root", ["system:masters"]);
-    let as_other = AuditEvent { impersonator: Some(&root), ..event(&user, &decision, &body, Level::Metadata) };
+    let as_other = AuditEvent {
+        impersonator: Some(&root),
+        ..event(&user, &decision, &body, Level::Metadata)
+    };
     let as_other = as_other.to_value();
     assert_eq!(as_other["user"]["username"], "root");
     assert_eq!(as_other["impersonatedUser"]["username"], "alice");
     let long = "ü".repeat(2000);
-    let long = AuditEvent { user_agent: &long, ..event(&user, &decision, &body, Level::Metadata) };
+    let long = AuditEvent {
+        user_agent: &long,
+        ..event(&user, &decision, &body, Level::Metadata)
+    };
     assert_eq!(long.to_value()["userAgent"].as_str().unwrap().len(), 1024);
     assert_ne!(new_audit_id(), new_audit_id());
 }
 
 fn lines(path: &std::path::Path) -> Vec<String> {
-    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -185,10 +255,15 @@ fn events_are_in_the_file_in_their_order_after_a_flush() {
         assert!(log.record(format!("{{\"n\":{number}}}\n").into_bytes()));
     }
     log.flush();
-    let expected: Vec<String> = (0..1000).map(|number| format!("{{\"n\":{number}}}")).collect();
+    let expected: Vec<String> = (0..1000)
+        .map(|number| format!("{{\"n\":{number}}}"))
+        .collect();
     assert_eq!(lines(&path), expected);
     assert_eq!(log.stats().written, 1000);
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     // A server that starts again goes on in the same file, and its end writes what waits.
     drop(log);
     let log = AuditLog::open(AuditLogOptions::new(&path)).unwrap();
@@ -201,14 +276,21 @@ fn events_are_in_the_file_in_their_order_after_a_flush() {
 fn full_files_are_put_aside_and_the_oldest_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.log");
-    let options = AuditLogOptions { max_bytes: 100, max_files: 2, ..AuditLogOptions::new(&path) };
+    let options = AuditLogOptions {
+        max_bytes: 100,
+        max_files: 2,
+        ..AuditLogOptions::new(&path)
+    };
     let log = AuditLog::open(options).unwrap();
     for number in 0..50 {
         log.record(format!("{number:019}\n").into_bytes());
     }
     log.flush();
     let numbers = |name: &str| -> Vec<u32> {
-        lines(&directory.path().join(name)).iter().map(|line| line.parse().unwrap()).collect()
+        lines(&directory.path().join(name))
+            .iter()
+            .map(|line| line.parse().unwrap())
+            .collect()
     };
     assert_eq!(numbers("audit.log"), [45, 46, 47, 48, 49]);
     assert_eq!(numbers("audit.log.1"), [40, 41, 42, 43, 44]);
@@ -220,7 +302,10 @@ fn full_files_are_put_aside_and_the_oldest_dropped() {
 fn what_cannot_wait_is_dropped_and_the_gap_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.log");
-    let options = AuditLogOptions { queue_bytes: 64, ..AuditLogOptions::new(&path) };
+    let options = AuditLogOptions {
+        queue_bytes: 64,
+        ..AuditLogOptions::new(&path)
+    };
     let log = AuditLog::open(options).unwrap();
     let huge = vec![b'x'; 100];
     assert!(!log.record(huge.clone()) && !log.record(huge));

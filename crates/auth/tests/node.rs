@@ -13,7 +13,10 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value, json};
 
 fn node_user(name: &str) -> User {
-    User::new(format!("system:node:{name}"), ["system:nodes", "system:authenticated"])
+    User::new(
+        format!("system:node:{name}"),
+        ["system:nodes", "system:authenticated"],
+    )
 }
 
 fn pod(name: &str, node: &str) -> Value {
@@ -60,16 +63,23 @@ fn volume(name: &str, claim: &str) -> Value {
 /// An authorizer with the roles of a new cluster and a pod on n1.
 fn authorizer() -> Authorizer {
     let authorizer = Authorizer::new();
-    bootstrap_roles().iter().for_each(|object| authorizer.rbac_mut().upsert(object));
+    bootstrap_roles()
+        .iter()
+        .for_each(|object| authorizer.rbac_mut().upsert(object));
     authorizer.graph_mut().upsert_pod(&pod("web", "n1"));
     authorizer.graph_mut().upsert_volume(&volume("pv1", "data"));
-    authorizer.graph_mut().upsert_attachment(&json!({ "metadata": { "name": "va" }, "spec": { "nodeName": "n1" } }));
+    authorizer
+        .graph_mut()
+        .upsert_attachment(&json!({ "metadata": { "name": "va" }, "spec": { "nodeName": "n1" } }));
     authorizer
 }
 
 /// `verb group/resource[/subresource] [namespace] [name]`, with `-` for nothing.
 fn decide(authorizer: &Authorizer, user: &User, request: &str) -> Result<(), String> {
-    let words: Vec<&str> = request.split(' ').map(|word| if word == "-" { "" } else { word }).collect();
+    let words: Vec<&str> = request
+        .split(' ')
+        .map(|word| if word == "-" { "" } else { word })
+        .collect();
     let mut what = words[1].splitn(3, '/');
     let (group, resource) = (what.next().unwrap(), what.next().unwrap());
     let attributes = Attributes {
@@ -79,7 +89,11 @@ fn decide(authorizer: &Authorizer, user: &User, request: &str) -> Result<(), Str
         ..Attributes::resource(user, words[0], group, resource)
     };
     let decision = authorizer.authorize(&attributes);
-    if decision.allowed { Ok(()) } else { Err(decision.reason.to_string()) }
+    if decision.allowed {
+        Ok(())
+    } else {
+        Err(decision.reason.to_string())
+    }
 }
 
 #[test]
@@ -108,9 +122,16 @@ fn a_host_reads_what_its_pods_refer_to_and_nothing_else() {
         "watch /pods shop web",
     ];
     for request in related {
-        assert_eq!(decide(&authorizer, &node_user("n1"), request), Ok(()), "{request}");
+        assert_eq!(
+            decide(&authorizer, &node_user("n1"), request),
+            Ok(()),
+            "{request}"
+        );
         let refusal = decide(&authorizer, &node_user("n2"), request).unwrap_err();
-        assert_eq!(refusal, "no relationship found between node 'n2' and this object", "{request}");
+        assert_eq!(
+            refusal, "no relationship found between node 'n2' and this object",
+            "{request}"
+        );
     }
     for request in [
         "get /secrets shop other",
@@ -131,12 +152,21 @@ fn a_host_reads_what_its_pods_refer_to_and_nothing_else() {
         "create apps/deployments shop",
         "create rbac.authorization.k8s.io/clusterrolebindings",
     ] {
-        assert!(decide(&authorizer, &node_user("n1"), request).is_err(), "{request}");
+        assert!(
+            decide(&authorizer, &node_user("n1"), request).is_err(),
+            "{request}"
+        );
     }
     // When the pod goes, so does what it opened.
     authorizer.graph_mut().remove_pod("shop", "web");
-    for request in related.into_iter().filter(|request| !request.contains("volumeattachments")) {
-        assert!(decide(&authorizer, &node_user("n1"), request).is_err(), "{request}");
+    for request in related
+        .into_iter()
+        .filter(|request| !request.contains("volumeattachments"))
+    {
+        assert!(
+            decide(&authorizer, &node_user("n1"), request).is_err(),
+            "{request}"
+        );
     }
 }
 
@@ -158,7 +188,11 @@ fn a_host_reads_its_own_node_lease_and_pods() {
         "create /pods/eviction shop web",
         "patch /pods/status shop web",
     ] {
-        assert_eq!(decide(&authorizer, &node_user("n1"), request), Ok(()), "{request}");
+        assert_eq!(
+            decide(&authorizer, &node_user("n1"), request),
+            Ok(()),
+            "{request}"
+        );
     }
     for request in [
         "get /nodes - n2",
@@ -170,11 +204,17 @@ fn a_host_reads_its_own_node_lease_and_pods() {
         "delete storage.k8s.io/csinodes - n2",
         "create /services shop",
     ] {
-        assert!(decide(&authorizer, &node_user("n1"), request).is_err(), "{request}");
+        assert!(
+            decide(&authorizer, &node_user("n1"), request).is_err(),
+            "{request}"
+        );
     }
     let user = node_user("n1");
     let list = |selected_node| {
-        let request = Attributes { selected_node, ..Attributes::resource(&user, "list", "", "pods") };
+        let request = Attributes {
+            selected_node,
+            ..Attributes::resource(&user, "list", "", "pods")
+        };
         authorizer.authorize(&request).allowed
     };
     assert!(list(Some("n1")));
@@ -189,10 +229,16 @@ fn only_hosts_are_hosts() {
         User::new("n1", ["system:nodes"]),
         User::new("system:node:", ["system:nodes"]),
     ] {
-        assert!(decide(&authorizer, &user, "get /secrets shop pull").is_err(), "{user:?}");
+        assert!(
+            decide(&authorizer, &user, "get /secrets shop pull").is_err(),
+            "{user:?}"
+        );
     }
     let root = User::new("root", ["system:masters"]);
-    assert_eq!(decide(&authorizer, &root, "get /secrets shop anything"), Ok(()));
+    assert_eq!(
+        decide(&authorizer, &root, "get /secrets shop anything"),
+        Ok(())
+    );
 }
 
 #[test]
@@ -202,7 +248,10 @@ fn a_mirror_pod_opens_nothing() {
     let authorizer = authorizer();
     authorizer.graph_mut().upsert_pod(&mirror);
     assert!(decide(&authorizer, &node_user("n2"), "get /secrets shop pull").is_err());
-    assert_eq!(decide(&authorizer, &node_user("n2"), "get /pods shop mirror"), Ok(()));
+    assert_eq!(
+        decide(&authorizer, &node_user("n2"), "get /pods shop mirror"),
+        Ok(())
+    );
 }
 
 #[test]
@@ -224,7 +273,12 @@ impl BoundObjects for Uids {
     }
 }
 
-fn write<'a>(operation: Operation, what: &'a str, object: Option<&'a Value>, old: Option<&'a Value>) -> NodeWrite<'a> {
+fn write<'a>(
+    operation: Operation,
+    what: &'a str,
+    object: Option<&'a Value>,
+    old: Option<&'a Value>,
+) -> NodeWrite<'a> {
     let mut parts = what.split('/');
     NodeWrite {
         operation,
@@ -264,23 +318,61 @@ fn a_host_creates_mirror_pods_on_itself_only() {
     assert_eq!(create(&|_| {}), Ok(()));
     type Change = fn(&mut Value);
     let cases: [(Change, &str); 13] = [
-        (|pod| pod["metadata"]["annotations"] = json!({}), "can only create mirror pods"),
-        (|pod| pod["spec"]["nodeName"] = json!("n2"), "spec.nodeName set to itself"),
-        (|pod| pod["metadata"]["ownerReferences"] = json!([]), "an owner reference set to itself"),
-        (|pod| pod["metadata"]["ownerReferences"] = json!([{}, {}]), "single owner reference"),
-        (|pod| pod["metadata"]["ownerReferences"][0]["name"] = json!("n2"), "owner reference set to itself"),
-        (|pod| pod["metadata"]["ownerReferences"][0]["controller"] = json!(false), "controller owner reference"),
-        (|pod| pod["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = json!(true), "blockOwnerDeletion"),
-        (|pod| pod["metadata"]["ownerReferences"][0]["uid"] = json!("x"), "node n1 UID mismatch: expected x got n1-uid"),
-        (|pod| pod["spec"]["serviceAccountName"] = json!("robot"), "reference a service account"),
-        (|pod| pod["spec"]["imagePullSecrets"] = json!([{ "name": "s" }]), "reference secrets"),
-        (|pod| pod["spec"]["volumes"] = json!([{ "configMap": { "name": "c" } }]), "reference configmaps"),
         (
-            |pod| pod["spec"]["volumes"] = json!([{ "persistentVolumeClaim": { "claimName": "c" } }]),
+            |pod| pod["metadata"]["annotations"] = json!({}),
+            "can only create mirror pods",
+        ),
+        (
+            |pod| pod["spec"]["nodeName"] = json!("n2"),
+            "spec.nodeName set to itself",
+        ),
+        (
+            |pod| pod["metadata"]["ownerReferences"] = json!([]),
+            "an owner reference set to itself",
+        ),
+        (
+            |pod| pod["metadata"]["ownerReferences"] = json!([{}, {}]),
+            "single owner reference",
+        ),
+        (
+            |pod| pod["metadata"]["ownerReferences"][0]["name"] = json!("n2"),
+            "owner reference set to itself",
+        ),
+        (
+            |pod| pod["metadata"]["ownerReferences"][0]["controller"] = json!(false),
+            "controller owner reference",
+        ),
+        (
+            |pod| pod["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = json!(true),
+            "blockOwnerDeletion",
+        ),
+        (
+            |pod| pod["metadata"]["ownerReferences"][0]["uid"] = json!("x"),
+            "node n1 UID mismatch: expected x got n1-uid",
+        ),
+        (
+            |pod| pod["spec"]["serviceAccountName"] = json!("robot"),
+            "reference a service account",
+        ),
+        (
+            |pod| pod["spec"]["imagePullSecrets"] = json!([{ "name": "s" }]),
+            "reference secrets",
+        ),
+        (
+            |pod| pod["spec"]["volumes"] = json!([{ "configMap": { "name": "c" } }]),
+            "reference configmaps",
+        ),
+        (
+            |pod| {
+                pod["spec"]["volumes"] = json!([{ "persistentVolumeClaim": { "claimName": "c" } }])
+            },
             "reference persistentvolumeclaims",
         ),
         (
-            |pod| pod["spec"]["volumes"] = json!([{ "projected": { "sources": [{ "serviceAccountToken": {} }] } }]),
+            |pod| {
+                pod["spec"]["volumes"] =
+                    json!([{ "projected": { "sources": [{ "serviceAccountToken": {} }] } }])
+            },
             "reference service account tokens",
         ),
     ];
@@ -295,35 +387,118 @@ fn a_host_changes_its_own_pods_status_and_ends_them() {
     let (own, other) = (pod("web", "n1"), pod("far", "n2"));
     let mut running = own.clone();
     running["status"] = json!({ "phase": "Running" });
-    assert_eq!(by_n1(&write(Operation::Update, "/pods/status", Some(&running), Some(&own))), Ok(()));
-    assert!(by_n1(&write(Operation::Update, "/pods/status", Some(&other), Some(&other))).is_err());
+    assert_eq!(
+        by_n1(&write(
+            Operation::Update,
+            "/pods/status",
+            Some(&running),
+            Some(&own)
+        )),
+        Ok(())
+    );
+    assert!(
+        by_n1(&write(
+            Operation::Update,
+            "/pods/status",
+            Some(&other),
+            Some(&other)
+        ))
+        .is_err()
+    );
     running["metadata"]["labels"] = json!({ "app": "stolen" });
-    let refusal = by_n1(&write(Operation::Update, "/pods/status", Some(&running), Some(&own))).unwrap_err();
-    assert_eq!(refusal, "node \"n1\" cannot update labels through pod status");
-    assert!(by_n1(&write(Operation::Update, "/pods", Some(&running), Some(&own))).is_err());
-    assert_eq!(by_n1(&write(Operation::Delete, "/pods", None, Some(&own))), Ok(()));
+    let refusal = by_n1(&write(
+        Operation::Update,
+        "/pods/status",
+        Some(&running),
+        Some(&own),
+    ))
+    .unwrap_err();
+    assert_eq!(
+        refusal,
+        "node \"n1\" cannot update labels through pod status"
+    );
+    assert!(
+        by_n1(&write(
+            Operation::Update,
+            "/pods",
+            Some(&running),
+            Some(&own)
+        ))
+        .is_err()
+    );
+    assert_eq!(
+        by_n1(&write(Operation::Delete, "/pods", None, Some(&own))),
+        Ok(())
+    );
     assert!(by_n1(&write(Operation::Delete, "/pods", None, Some(&other))).is_err());
     let eviction = json!({ "metadata": { "name": "far" } });
-    assert_eq!(by_n1(&write(Operation::Create, "/pods/eviction", Some(&eviction), Some(&own))), Ok(()));
-    assert!(by_n1(&write(Operation::Create, "/pods/eviction", Some(&eviction), Some(&other))).is_err());
-    assert!(by_n1(&write(Operation::Create, "/pods/eviction", Some(&eviction), None)).unwrap_err().contains("not found"));
-    assert!(by_n1(&write(Operation::Update, "/pods/resize", Some(&own), Some(&own))).is_err());
+    assert_eq!(
+        by_n1(&write(
+            Operation::Create,
+            "/pods/eviction",
+            Some(&eviction),
+            Some(&own)
+        )),
+        Ok(())
+    );
+    assert!(
+        by_n1(&write(
+            Operation::Create,
+            "/pods/eviction",
+            Some(&eviction),
+            Some(&other)
+        ))
+        .is_err()
+    );
+    assert!(
+        by_n1(&write(
+            Operation::Create,
+            "/pods/eviction",
+            Some(&eviction),
+            None
+        ))
+        .unwrap_err()
+        .contains("not found")
+    );
+    assert!(
+        by_n1(&write(
+            Operation::Update,
+            "/pods/resize",
+            Some(&own),
+            Some(&own)
+        ))
+        .is_err()
+    );
 }
 
 #[test]
 fn a_host_changes_its_own_node_but_not_what_placement_relies_on() {
-    let node = |labels: Value, taints: Value| {
-        json!({ "metadata": { "name": "n1", "labels": labels }, "spec": { "taints": taints } })
-    };
-    let plain = json!({ "kubernetes.io/hostname": "n1", "kubernetes.io/os": "linux", "room": "r1" });
+    let node = |labels: Value, taints: Value| json!({ "metadata": { "name": "n1", "labels": labels }, "spec": { "taints": taints } });
+    let plain =
+        json!({ "kubernetes.io/hostname": "n1", "kubernetes.io/os": "linux", "room": "r1" });
     let old = node(plain.clone(), json!([]));
     let create = |object: &Value| by_n1(&write(Operation::Create, "/nodes", Some(object), None));
     let update = |object: &Value| {
-        by_n1(&NodeWrite { name: "n1", ..write(Operation::Update, "/nodes", Some(object), Some(&old)) })
+        by_n1(&NodeWrite {
+            name: "n1",
+            ..write(Operation::Update, "/nodes", Some(object), Some(&old))
+        })
     };
     assert_eq!(create(&old), Ok(()));
-    assert_eq!(create(&node(plain.clone(), json!([{ "key": "new", "effect": "NoSchedule" }]))), Ok(()));
-    assert_eq!(update(&node(json!({ "room": "r2", "node.kubernetes.io/x": "y" }), json!([]))), Ok(()));
+    assert_eq!(
+        create(&node(
+            plain.clone(),
+            json!([{ "key": "new", "effect": "NoSchedule" }])
+        )),
+        Ok(())
+    );
+    assert_eq!(
+        update(&node(
+            json!({ "room": "r2", "node.kubernetes.io/x": "y" }),
+            json!([])
+        )),
+        Ok(())
+    );
     for (key, allowed) in [
         ("node-restriction.kubernetes.io/pool", false),
         ("a.node-restriction.kubernetes.io/pool", false),
@@ -338,28 +513,60 @@ fn a_host_changes_its_own_node_but_not_what_placement_relies_on() {
     ] {
         let mut labels = plain.clone();
         labels[key] = json!("x");
-        assert_eq!(update(&node(labels.clone(), json!([]))).is_ok(), allowed, "{key}");
+        assert_eq!(
+            update(&node(labels.clone(), json!([]))).is_ok(),
+            allowed,
+            "{key}"
+        );
         assert_eq!(create(&node(labels, json!([]))).is_ok(), allowed, "{key}");
     }
     let refusal = update(&node(plain.clone(), json!([{ "key": "x" }]))).unwrap_err();
     assert_eq!(refusal, "node \"n1\" is not allowed to modify taints");
     let other = json!({ "metadata": { "name": "n2" } });
-    assert_eq!(create(&other).unwrap_err(), "node \"n1\" is not allowed to modify node \"n2\"");
-    assert!(by_n1(&NodeWrite { name: "n2", ..write(Operation::Update, "/nodes/status", Some(&other), Some(&other)) }).is_err());
+    assert_eq!(
+        create(&other).unwrap_err(),
+        "node \"n1\" is not allowed to modify node \"n2\""
+    );
+    assert!(
+        by_n1(&NodeWrite {
+            name: "n2",
+            ..write(
+                Operation::Update,
+                "/nodes/status",
+                Some(&other),
+                Some(&other)
+            )
+        })
+        .is_err()
+    );
     // A name in the body that is not the path's does not help.
-    assert!(by_n1(&NodeWrite { name: "n2", ..write(Operation::Update, "/nodes", Some(&old), Some(&old)) }).is_err());
+    assert!(
+        by_n1(&NodeWrite {
+            name: "n2",
+            ..write(Operation::Update, "/nodes", Some(&old), Some(&old))
+        })
+        .is_err()
+    );
 }
 
 #[test]
 fn a_host_gets_tokens_for_its_pods_only() {
-    let token = |name: &str, uid: &str| {
-        json!({ "spec": { "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid } } })
+    let token = |name: &str, uid: &str| json!({ "spec": { "boundObjectRef": { "apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid } } });
+    let ask = |request: &Value| {
+        by_n1(&write(
+            Operation::Create,
+            "/serviceaccounts/token",
+            Some(request),
+            None,
+        ))
     };
-    let ask = |request: &Value| by_n1(&write(Operation::Create, "/serviceaccounts/token", Some(request), None));
     assert_eq!(ask(&token("web", "web-uid")), Ok(()));
     for (request, why) in [
         (json!({ "spec": {} }), "not bound to a pod"),
-        (json!({ "spec": { "boundObjectRef": { "apiVersion": "v1", "kind": "Secret", "name": "x" } } }), "not bound to a pod"),
+        (
+            json!({ "spec": { "boundObjectRef": { "apiVersion": "v1", "kind": "Secret", "name": "x" } } }),
+            "not bound to a pod",
+        ),
         (token("web", ""), "without a uid"),
         (token("web", "old-uid"), "does not match the UID in record"),
         (token("far", "far-uid"), "scheduled on a different node"),
@@ -375,22 +582,52 @@ fn a_host_writes_its_own_lease_and_claims_status_only() {
     let lease = |name: &str| json!({ "metadata": { "name": name } });
     let create = |namespace, name| {
         let lease = lease(name);
-        by_n1(&NodeWrite { namespace, ..write(Operation::Create, "coordination.k8s.io/leases", Some(&lease), None) })
+        by_n1(&NodeWrite {
+            namespace,
+            ..write(
+                Operation::Create,
+                "coordination.k8s.io/leases",
+                Some(&lease),
+                None,
+            )
+        })
     };
     assert_eq!(create("kube-node-lease", "n1"), Ok(()));
     assert!(create("kube-node-lease", "n2").is_err() && create("kube-system", "n1").is_err());
     let csi = lease("n2");
-    assert!(by_n1(&write(Operation::Create, "storage.k8s.io/csinodes", Some(&csi), None)).is_err());
+    assert!(
+        by_n1(&write(
+            Operation::Create,
+            "storage.k8s.io/csinodes",
+            Some(&csi),
+            None
+        ))
+        .is_err()
+    );
     let old = json!({ "metadata": { "name": "c", "resourceVersion": "1" }, "spec": { "volumeName": "v" } });
     let mut grown = old.clone();
     grown["metadata"]["resourceVersion"] = json!("");
     grown["status"] = json!({ "capacity": { "storage": "2Gi" } });
     let what = "/persistentvolumeclaims/status";
-    assert_eq!(by_n1(&write(Operation::Update, what, Some(&grown), Some(&old))), Ok(()));
+    assert_eq!(
+        by_n1(&write(Operation::Update, what, Some(&grown), Some(&old))),
+        Ok(())
+    );
     grown["spec"]["volumeName"] = json!("other");
     assert!(by_n1(&write(Operation::Update, what, Some(&grown), Some(&old))).is_err());
-    assert!(by_n1(&write(Operation::Update, "/persistentvolumeclaims", Some(&old), Some(&old))).is_err());
-    assert_eq!(by_n1(&write(Operation::Create, "/events", Some(&old), None)), Ok(()));
+    assert!(
+        by_n1(&write(
+            Operation::Update,
+            "/persistentvolumeclaims",
+            Some(&old),
+            Some(&old)
+        ))
+        .is_err()
+    );
+    assert_eq!(
+        by_n1(&write(Operation::Create, "/events", Some(&old), None)),
+        Ok(())
+    );
 }
 
 #[derive(Debug, Clone)]

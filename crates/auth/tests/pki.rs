@@ -12,9 +12,9 @@ use mosaic_auth::{
     User,
     authn::client_identity,
     pki::{
-        Authority, CertificateRequest, IssuedCertificate, San, ServingResolver, Signer, admin_kubeconfig,
-        create_request, is_bootstrap_node_request, is_own_node_request, rustls_server_config,
-        serving_names,
+        Authority, CertificateRequest, IssuedCertificate, San, ServingResolver, Signer,
+        admin_kubeconfig, create_request, is_bootstrap_node_request, is_own_node_request,
+        rustls_server_config, serving_names,
     },
     write_private,
 };
@@ -35,7 +35,10 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn names() -> Vec<San> {
-    serving_names("192.0.2.7:6443".parse().unwrap(), &["mosaic.example.com".to_owned()])
+    serving_names(
+        "192.0.2.7:6443".parse().unwrap(),
+        &["mosaic.example.com".to_owned()],
+    )
 }
 
 fn der(pem: &str) -> CertificateDer<'static> {
@@ -55,7 +58,11 @@ fn an_authority_is_made_once_and_its_keys_are_private() {
         assert_eq!(mode(&path.join(key)), 0o600, "{key}");
     }
     assert!(
-        fs::read_dir(&path).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().contains("tmp"))
+        fs::read_dir(&path).unwrap().all(|entry| !entry
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .contains("tmp"))
     );
 }
 
@@ -69,13 +76,23 @@ fn servers_that_start_at_once_get_one_authority() {
                 scope.spawn(|| {
                     barrier.wait();
                     let authority = Authority::load_or_create(directory.path()).unwrap();
-                    authority.serving_certificate(directory.path(), &names(), now()).unwrap().certificate_pem()
+                    authority
+                        .serving_certificate(directory.path(), &names(), now())
+                        .unwrap()
+                        .certificate_pem()
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
     });
-    assert!(certificates.iter().all(|certificate| *certificate == certificates[0]));
+    assert!(
+        certificates
+            .iter()
+            .all(|certificate| *certificate == certificates[0])
+    );
 }
 
 #[test]
@@ -84,8 +101,13 @@ fn half_an_authority_is_an_error_and_nothing_is_overwritten() {
     Authority::load_or_create(directory.path()).unwrap();
     fs::remove_file(directory.path().join("ca.crt")).unwrap();
     let key = fs::read(directory.path().join("ca.key")).unwrap();
-    let error = Authority::load_or_create(directory.path()).unwrap_err().to_string();
-    assert!(error.contains("ca.crt") && error.contains("missing"), "{error}");
+    let error = Authority::load_or_create(directory.path())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("ca.crt") && error.contains("missing"),
+        "{error}"
+    );
     assert_eq!(fs::read(directory.path().join("ca.key")).unwrap(), key);
     // A crash before the key, which is written last, leaves no authority: the next start makes one.
     fs::remove_file(directory.path().join("ca.key")).unwrap();
@@ -94,10 +116,18 @@ fn half_an_authority_is_an_error_and_nothing_is_overwritten() {
 
 #[test]
 fn a_certificate_of_another_key_is_refused() {
-    let (one, two) = (Authority::generate(now()).unwrap(), Authority::generate(now()).unwrap());
+    let (one, two) = (
+        Authority::generate(now()).unwrap(),
+        Authority::generate(now()).unwrap(),
+    );
     let mut bundle = one.to_bundle();
     bundle.ca_certificate = two.to_bundle().ca_certificate;
-    assert!(Authority::from_bundle(&bundle).unwrap_err().to_string().contains("another key"));
+    assert!(
+        Authority::from_bundle(&bundle)
+            .unwrap_err()
+            .to_string()
+            .contains("another key")
+    );
 }
 
 #[test]
@@ -127,14 +157,26 @@ fn no_key_is_shown_by_debug_or_errors() {
     let authority = Authority::generate(now()).unwrap();
     let client = authority.issue_client("a", &[], 1).unwrap();
     let bundle = authority.to_bundle();
-    let shown = format!("{authority:?} {bundle:?} {client:?} {:?}", authority.token_key());
-    for key in [&bundle.ca_key, &bundle.service_account_key, &client.key_pem()] {
+    let shown = format!(
+        "{authority:?} {bundle:?} {client:?} {:?}",
+        authority.token_key()
+    );
+    for key in [
+        &bundle.ca_key,
+        &bundle.service_account_key,
+        &client.key_pem(),
+    ] {
         for line in key.lines().filter(|line| !line.starts_with("-----")) {
             assert!(!shown.contains(line));
         }
     }
     let broken = format!("{{\"caKey\": \"{}\", \"x\": ", "SECRET-KEY");
-    assert!(!Authority::import(broken.as_bytes()).unwrap_err().to_string().contains("SECRET-KEY"));
+    assert!(
+        !Authority::import(broken.as_bytes())
+            .unwrap_err()
+            .to_string()
+            .contains("SECRET-KEY")
+    );
 }
 
 #[test]
@@ -142,7 +184,10 @@ fn the_serving_certificate_is_kept_until_there_is_a_reason() {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::load_or_create(directory.path()).unwrap();
     let issue = |authority: &Authority, names: &[San], now: i64| {
-        authority.serving_certificate(directory.path(), names, now).unwrap().certificate_pem()
+        authority
+            .serving_certificate(directory.path(), names, now)
+            .unwrap()
+            .certificate_pem()
     };
     let first = issue(&authority, &names(), now());
     assert_eq!(issue(&authority, &names(), now()), first);
@@ -157,7 +202,11 @@ fn the_serving_certificate_is_kept_until_there_is_a_reason() {
     let mended = issue(&authority, &more, now());
     assert_ne!(mended, other);
     let stranger = Authority::generate(now()).unwrap();
-    assert_ne!(issue(&stranger, &more, now()), mended, "it is of another authority");
+    assert_ne!(
+        issue(&stranger, &more, now()),
+        mended,
+        "it is of another authority"
+    );
 }
 
 #[test]
@@ -168,17 +217,41 @@ fn certificates_are_read_by_others_as_they_were_meant() {
     let der = der(&pem);
     let (rest, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
     assert!(rest.is_empty());
-    let text = format!("{:?}", parsed.subject_alternative_name().unwrap().unwrap().value);
-    for name in ["kubernetes.default.svc.cluster.local", "localhost", "mosaic.example.com"] {
+    let text = format!(
+        "{:?}",
+        parsed.subject_alternative_name().unwrap().unwrap().value
+    );
+    for name in [
+        "kubernetes.default.svc.cluster.local",
+        "localhost",
+        "mosaic.example.com",
+    ] {
         assert!(text.contains(name), "{name} is not in {text}");
     }
     for address in [&[192, 0, 2, 7][..], &[10, 96, 0, 1], &[127, 0, 0, 1]] {
-        assert!(text.contains(&format!("IPAddress({address:?})")), "{address:?} is not in {text}");
+        assert!(
+            text.contains(&format!("IPAddress({address:?})")),
+            "{address:?} is not in {text}"
+        );
     }
     assert_eq!(parsed.version().0, 2);
     assert!(!parsed.is_ca());
-    assert!(parsed.extended_key_usage().unwrap().unwrap().value.server_auth);
-    assert!(parsed.key_usage().unwrap().unwrap().value.digital_signature());
+    assert!(
+        parsed
+            .extended_key_usage()
+            .unwrap()
+            .unwrap()
+            .value
+            .server_auth
+    );
+    assert!(
+        parsed
+            .key_usage()
+            .unwrap()
+            .unwrap()
+            .value
+            .digital_signature()
+    );
     let ca_pem = authority.certificate_pem();
     let ca_der = self::der(&ca_pem);
     let (_, ca) = x509_parser::parse_x509_certificate(&ca_der).unwrap();
@@ -196,7 +269,9 @@ fn certificates_are_read_by_others_as_they_were_meant() {
 #[test]
 fn a_client_certificate_is_a_user_in_groups() {
     let authority = Authority::generate(now()).unwrap();
-    let issued = authority.issue_client("alice", &["devs", "ops", "Büro"], 10).unwrap();
+    let issued = authority
+        .issue_client("alice", &["devs", "ops", "Büro"], 10)
+        .unwrap();
     let chain = [issued.der().clone()];
     let identity = client_identity(&authority, &chain, now()).unwrap().unwrap();
     let user = identity.user_at(now()).unwrap();
@@ -204,17 +279,32 @@ fn a_client_certificate_is_a_user_in_groups() {
     assert_eq!(user.groups, ["devs", "ops", "Büro", "system:authenticated"]);
     assert!(user.extra["authentication.kubernetes.io/credential-id"][0].starts_with("X509SHA256="));
     // A connection may outlive the certificate.
-    assert!(identity.user_at(now() + 11 * DAY).unwrap_err().to_string().contains("expired"));
+    assert!(
+        identity
+            .user_at(now() + 11 * DAY)
+            .unwrap_err()
+            .to_string()
+            .contains("expired")
+    );
     assert!(client_identity(&authority, &chain, now() + 11 * DAY).is_err());
     assert!(client_identity(&authority, &chain, now() - DAY).is_err());
     let stranger = Authority::generate(now()).unwrap();
-    let error = client_identity(&stranger, &chain, now()).unwrap_err().to_string();
+    let error = client_identity(&stranger, &chain, now())
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("x509: "), "{error}");
     assert!(client_identity(&authority, &[], now()).unwrap().is_none());
     let serving = authority.issue_serving(&names(), now()).unwrap();
-    assert!(client_identity(&authority, &[serving.der().clone()], now()).is_err(), "for servers, not clients");
+    assert!(
+        client_identity(&authority, &[serving.der().clone()], now()).is_err(),
+        "for servers, not clients"
+    );
     let nobody = authority.issue_client("", &["devs"], 1).unwrap();
-    assert!(client_identity(&authority, &[nobody.der().clone()], now()).unwrap().is_none());
+    assert!(
+        client_identity(&authority, &[nobody.der().clone()], now())
+            .unwrap()
+            .is_none()
+    );
     assert!(client_identity(&authority, &[vec![1, 2, 3].into()], now()).is_err());
 }
 
@@ -236,7 +326,9 @@ fn handshake(
     let mut client_config = match client {
         Some(issued) => {
             let key = PrivateKeyDer::from_pem_slice(issued.key_pem().as_bytes()).unwrap();
-            builder.with_client_auth_cert(vec![issued.der().clone()], key).unwrap()
+            builder
+                .with_client_auth_cert(vec![issued.der().clone()], key)
+                .unwrap()
         }
         None => builder.with_no_client_auth(),
     };
@@ -277,12 +369,22 @@ fn tls_takes_clients_with_and_without_certificates() {
     let chain = server.peer_certificates().unwrap();
     let identity = client_identity(&authority, chain, now()).unwrap().unwrap();
     assert_eq!(identity.user_at(now()).unwrap().name, "alice");
-    assert!(handshake(&authority, &authority, None).unwrap().peer_certificates().is_none());
+    assert!(
+        handshake(&authority, &authority, None)
+            .unwrap()
+            .peer_certificates()
+            .is_none()
+    );
     // An unknown certificate gets through the handshake, and is nobody.
-    let eve = stranger.issue_client("kubernetes-admin", &["system:masters"], 1).unwrap();
+    let eve = stranger
+        .issue_client("kubernetes-admin", &["system:masters"], 1)
+        .unwrap();
     let server = handshake(&authority, &authority, Some(&eve)).unwrap();
     assert!(client_identity(&authority, server.peer_certificates().unwrap(), now()).is_err());
-    assert!(handshake(&authority, &stranger, None).is_err(), "the client trusts another authority");
+    assert!(
+        handshake(&authority, &stranger, None).is_err(),
+        "the client trusts another authority"
+    );
 }
 
 #[test]
@@ -291,7 +393,9 @@ fn a_serving_certificate_is_replaced_while_the_server_runs() {
     let first = authority.issue_serving(&names(), now()).unwrap();
     assert!(!first.needs_renewal(now()) && first.needs_renewal(now() + 320 * DAY));
     let resolver = ServingResolver::new(&first).unwrap();
-    resolver.replace(&authority.issue_serving(&names(), now()).unwrap()).unwrap();
+    resolver
+        .replace(&authority.issue_serving(&names(), now()).unwrap())
+        .unwrap();
 }
 
 #[test]
@@ -300,18 +404,28 @@ fn the_admin_kubeconfig_is_an_administrator() {
     let text = admin_kubeconfig(&authority, "https://[::1]:6443").unwrap();
     let config: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
     assert_eq!(config["current-context"], "mosaic");
-    assert_eq!(config["clusters"][0]["cluster"]["server"], "https://[::1]:6443");
+    assert_eq!(
+        config["clusters"][0]["cluster"]["server"],
+        "https://[::1]:6443"
+    );
     assert_eq!(config["contexts"][0]["context"]["user"], "kubernetes-admin");
     let decode = |value: &serde_json::Value| {
         use base64::Engine;
-        String::from_utf8(base64::prelude::BASE64_STANDARD.decode(value.as_str().unwrap()).unwrap()).unwrap()
+        String::from_utf8(
+            base64::prelude::BASE64_STANDARD
+                .decode(value.as_str().unwrap())
+                .unwrap(),
+        )
+        .unwrap()
     };
     assert_eq!(
         decode(&config["clusters"][0]["cluster"]["certificate-authority-data"]),
         authority.certificate_pem()
     );
     let certificate = decode(&config["users"][0]["user"]["client-certificate-data"]);
-    let identity = client_identity(&authority, &[der(&certificate)], now()).unwrap().unwrap();
+    let identity = client_identity(&authority, &[der(&certificate)], now())
+        .unwrap()
+        .unwrap();
     let user = identity.user_at(now()).unwrap();
     assert!(user.name == "kubernetes-admin" && user.is_master());
 }
@@ -341,51 +455,107 @@ fn requests_are_signed_for_what_they_ask() {
     let authority = Authority::generate(now()).unwrap();
     let client = usages(&["client auth", "digital signature"]);
     let node = request("system:node:n1", &["system:nodes"], &[]);
-    let pem =
-        authority.sign_request(&node, Signer::ApiserverClientKubelet, &client, Some(3600), now()).unwrap();
-    let identity = client_identity(&authority, &[der(&pem)], now()).unwrap().unwrap();
+    let pem = authority
+        .sign_request(
+            &node,
+            Signer::ApiserverClientKubelet,
+            &client,
+            Some(3600),
+            now(),
+        )
+        .unwrap();
+    let identity = client_identity(&authority, &[der(&pem)], now())
+        .unwrap()
+        .unwrap();
     let user = identity.user_at(now()).unwrap();
     assert_eq!(user.node_name(), Some("n1"));
     assert!(identity.user_at(now() + 3700).is_err());
     assert!(is_own_node_request(&user, &node) && !is_own_node_request(&User::anonymous(), &node));
     let other = request("system:node:n2", &["system:nodes"], &[]);
     assert!(!is_own_node_request(&user, &other));
-    assert!(is_bootstrap_node_request(&User::new("system:bootstrap:abcdef", ["system:bootstrappers"]), &other));
+    assert!(is_bootstrap_node_request(
+        &User::new("system:bootstrap:abcdef", ["system:bootstrappers"]),
+        &other
+    ));
 
-    let sans = [San::Dns("n1".to_owned()), San::Ip("10.0.0.1".parse().unwrap())];
+    let sans = [
+        San::Dns("n1".to_owned()),
+        San::Ip("10.0.0.1".parse().unwrap()),
+    ];
     let serving = request("system:node:n1", &["system:nodes"], &sans);
     let server = usages(&["server auth", "digital signature", "key encipherment"]);
-    let pem = authority.sign_request(&serving, Signer::KubeletServing, &server, None, now()).unwrap();
-    assert!(client_identity(&authority, &[der(&pem)], now()).is_err(), "for servers only");
+    let pem = authority
+        .sign_request(&serving, Signer::KubeletServing, &server, None, now())
+        .unwrap();
+    assert!(
+        client_identity(&authority, &[der(&pem)], now()).is_err(),
+        "for servers only"
+    );
 
     let alice = request("alice", &["devs", "ops"], &[]);
     let pem = authority
-        .sign_request(&alice, Signer::ApiserverClient, &usages(&["client auth"]), Some(10 * 365 * DAY), now())
+        .sign_request(
+            &alice,
+            Signer::ApiserverClient,
+            &usages(&["client auth"]),
+            Some(10 * 365 * DAY),
+            now(),
+        )
         .unwrap();
-    let identity = client_identity(&authority, &[der(&pem)], now()).unwrap().unwrap();
-    assert_eq!(identity.user_at(now()).unwrap().groups, ["devs", "ops", "system:authenticated"]);
-    assert!(identity.user_at(now() + 367 * DAY).is_err(), "a year at most");
+    let identity = client_identity(&authority, &[der(&pem)], now())
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        identity.user_at(now()).unwrap().groups,
+        ["devs", "ops", "system:authenticated"]
+    );
+    assert!(
+        identity.user_at(now() + 367 * DAY).is_err(),
+        "a year at most"
+    );
 }
 
 #[test]
 fn requests_of_other_tools_are_read() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
-    let mut params = rcgen::CertificateParams::new(vec!["n1.example.com".to_owned(), "10.0.0.1".to_owned()]).unwrap();
+    let mut params =
+        rcgen::CertificateParams::new(vec!["n1.example.com".to_owned(), "10.0.0.1".to_owned()])
+            .unwrap();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(rcgen::DnType::OrganizationName, "system:nodes");
-    params.distinguished_name.push(rcgen::DnType::CommonName, "system:node:n1");
+    params
+        .distinguished_name
+        .push(rcgen::DnType::OrganizationName, "system:nodes");
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "system:node:n1");
     let pem = params.serialize_request(&key).unwrap().pem().unwrap();
     let read = CertificateRequest::from_pem(pem.as_bytes()).unwrap();
     assert_eq!(read.common_name, "system:node:n1");
-    assert_eq!(read.sans, [San::Dns("n1.example.com".to_owned()), San::Ip("10.0.0.1".parse().unwrap())]);
+    assert_eq!(
+        read.sans,
+        [
+            San::Dns("n1.example.com".to_owned()),
+            San::Ip("10.0.0.1".parse().unwrap())
+        ]
+    );
     let authority = Authority::generate(now()).unwrap();
     let server = usages(&["server auth", "digital signature"]);
-    let signed = authority.sign_request(&read, Signer::KubeletServing, &server, None, now()).unwrap();
+    let signed = authority
+        .sign_request(&read, Signer::KubeletServing, &server, None, now())
+        .unwrap();
     let signed = der(&signed);
     let (_, parsed) = x509_parser::parse_x509_certificate(&signed).unwrap();
-    assert_eq!(&*parsed.public_key().subject_public_key.data, key.public_key_raw());
+    assert_eq!(
+        &*parsed.public_key().subject_public_key.data,
+        key.public_key_raw()
+    );
     // Ours are read by others, too.
-    let (ours, _) = create_request("system:node:n1", &["system:nodes"], &[San::Dns("n1".to_owned())]).unwrap();
+    let (ours, _) = create_request(
+        "system:node:n1",
+        &["system:nodes"],
+        &[San::Dns("n1".to_owned())],
+    )
+    .unwrap();
     let read = rcgen::CertificateSigningRequestParams::from_pem(&ours).unwrap();
     assert_eq!(read.params.subject_alt_names.len(), 1);
 }
@@ -396,42 +566,140 @@ fn requests_for_more_than_a_signer_signs_are_refused() {
     let ip = [San::Ip("10.0.0.1".parse().unwrap())];
     let client = ["client auth", "digital signature"];
     let server = ["server auth", "digital signature"];
-    use Signer::{ApiserverClient as User, ApiserverClientKubelet as Node, KubeletServing as Serving};
+    use Signer::{
+        ApiserverClient as User, ApiserverClientKubelet as Node, KubeletServing as Serving,
+    };
     for (signer, name, groups, sans, usage, why) in [
-        (Node, "system:node:n", &["system:masters"][..], &[][..], &client[..], "subject organization is not system:nodes"),
-        (Node, "system:node:n", &["system:nodes", "system:masters"], &[], &client, "subject organization is not system:nodes"),
-        (Node, "n", &["system:nodes"], &[], &client, "does not begin with system:node:"),
-        (Node, "system:node:", &["system:nodes"], &[], &client, "does not begin with system:node:"),
-        (Node, "system:node:n", &["system:nodes"], &dns, &client, "DNS subjectAltNames are not allowed"),
-        (Node, "system:node:n", &["system:nodes"], &ip, &client, "IP subjectAltNames are not allowed"),
-        (Node, "system:node:n", &["system:nodes"], &[], &server, "usages did not match"),
-        (Serving, "system:node:n", &["system:nodes"], &[], &server, "DNS or IP subjectAltName is required"),
-        (Serving, "system:node:n", &["system:nodes"], &dns, &client, "usages did not match"),
-        (User, "eve", &["devs", "system:masters"], &[], &client, "system:masters group is not allowed"),
-        (User, "eve", &[], &[], &["client auth", "cert sign"], "\"cert sign\" is not allowed"),
-        (User, "eve", &[], &[], &["digital signature"], "usages did not contain \"client auth\""),
+        (
+            Node,
+            "system:node:n",
+            &["system:masters"][..],
+            &[][..],
+            &client[..],
+            "subject organization is not system:nodes",
+        ),
+        (
+            Node,
+            "system:node:n",
+            &["system:nodes", "system:masters"],
+            &[],
+            &client,
+            "subject organization is not system:nodes",
+        ),
+        (
+            Node,
+            "n",
+            &["system:nodes"],
+            &[],
+            &client,
+            "does not begin with system:node:",
+        ),
+        (
+            Node,
+            "system:node:",
+            &["system:nodes"],
+            &[],
+            &client,
+            "does not begin with system:node:",
+        ),
+        (
+            Node,
+            "system:node:n",
+            &["system:nodes"],
+            &dns,
+            &client,
+            "DNS subjectAltNames are not allowed",
+        ),
+        (
+            Node,
+            "system:node:n",
+            &["system:nodes"],
+            &ip,
+            &client,
+            "IP subjectAltNames are not allowed",
+        ),
+        (
+            Node,
+            "system:node:n",
+            &["system:nodes"],
+            &[],
+            &server,
+            "usages did not match",
+        ),
+        (
+            Serving,
+            "system:node:n",
+            &["system:nodes"],
+            &[],
+            &server,
+            "DNS or IP subjectAltName is required",
+        ),
+        (
+            Serving,
+            "system:node:n",
+            &["system:nodes"],
+            &dns,
+            &client,
+            "usages did not match",
+        ),
+        (
+            User,
+            "eve",
+            &["devs", "system:masters"],
+            &[],
+            &client,
+            "system:masters group is not allowed",
+        ),
+        (
+            User,
+            "eve",
+            &[],
+            &[],
+            &["client auth", "cert sign"],
+            "\"cert sign\" is not allowed",
+        ),
+        (
+            User,
+            "eve",
+            &[],
+            &[],
+            &["digital signature"],
+            "usages did not contain \"client auth\"",
+        ),
     ] {
-        let error = request(name, groups, sans).check(signer, &usages(usage)).unwrap_err().to_string();
+        let error = request(name, groups, sans)
+            .check(signer, &usages(usage))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(why), "{error} for {why}");
     }
-    assert_eq!(Signer::from_name("kubernetes.io/kubelet-serving"), Some(Serving));
+    assert_eq!(
+        Signer::from_name("kubernetes.io/kubelet-serving"),
+        Some(Serving)
+    );
     assert_eq!(Signer::from_name("kubernetes.io/legacy-unknown"), None);
 }
 
 #[test]
 fn a_request_that_another_key_signed_is_refused() {
     let (pem, _) = create_request("a", &[], &[]).unwrap();
-    let der = rustls::pki_types::CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let der =
+        rustls::pki_types::CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).unwrap();
     let mut bytes = der.to_vec();
     // The subject `a` becomes `b`: 'a' stands as UTF8String of one byte.
-    let at = bytes.windows(3).position(|window| window == [12, 1, b'a']).unwrap();
+    let at = bytes
+        .windows(3)
+        .position(|window| window == [12, 1, b'a'])
+        .unwrap();
     bytes[at + 2] = b'b';
     use base64::Engine;
     let forged = format!(
         "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
         base64::prelude::BASE64_STANDARD.encode(&bytes)
     );
-    let error = CertificateRequest::from_pem(forged.as_bytes()).unwrap_err().to_string();
+    let error = CertificateRequest::from_pem(forged.as_bytes())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("not signed by the key"), "{error}");
 }
 

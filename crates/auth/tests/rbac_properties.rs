@@ -14,7 +14,15 @@ const NAMESPACES: [&str; 2] = ["a", "b"];
 const NAMES: [&str; 3] = ["one", "two", "three"];
 const VERBS: [&str; 4] = ["get", "list", "create", "*"];
 const GROUPS: [&str; 3] = ["", "apps", "*"];
-const RESOURCES: [&str; 7] = ["pods", "deployments", "pods/log", "*/log", "*/scale", "deployments/scale", "*"];
+const RESOURCES: [&str; 7] = [
+    "pods",
+    "deployments",
+    "pods/log",
+    "*/log",
+    "*/scale",
+    "deployments/scale",
+    "*",
+];
 const URLS: [&str; 6] = ["/a", "/a/*", "/a/b", "/a/b*", "*", "/c"];
 const USERS: [&str; 3] = ["alice", "bob", "system:serviceaccount:a:one"];
 const USER_GROUPS: [&str; 2] = ["devs", "ops"];
@@ -24,18 +32,24 @@ fn texts(from: &'static [&'static str], most: usize) -> impl Strategy<Value = Ve
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
-    let resources =
-        (texts(&VERBS, 2), texts(&GROUPS, 2), texts(&RESOURCES, 3), texts(&NAMES, 2)).prop_map(
-            |(verbs, api_groups, resources, resource_names)| Rule {
-                verbs,
-                api_groups,
-                resources,
-                resource_names,
-                ..Rule::default()
-            },
-        );
-    let urls = (texts(&VERBS, 2), texts(&URLS, 2))
-        .prop_map(|(verbs, non_resource_urls)| Rule { verbs, non_resource_urls, ..Rule::default() });
+    let resources = (
+        texts(&VERBS, 2),
+        texts(&GROUPS, 2),
+        texts(&RESOURCES, 3),
+        texts(&NAMES, 2),
+    )
+        .prop_map(|(verbs, api_groups, resources, resource_names)| Rule {
+            verbs,
+            api_groups,
+            resources,
+            resource_names,
+            ..Rule::default()
+        });
+    let urls = (texts(&VERBS, 2), texts(&URLS, 2)).prop_map(|(verbs, non_resource_urls)| Rule {
+        verbs,
+        non_resource_urls,
+        ..Rule::default()
+    });
     prop_oneof![4 => resources, 1 => urls]
 }
 
@@ -61,7 +75,11 @@ fn object() -> impl Strategy<Value = Value> {
         vec(subject, 0..3),
     )
         .prop_map(|(namespace, name, role_kind, role, subjects)| {
-            let kind = if namespace.is_empty() { "ClusterRoleBinding" } else { "RoleBinding" };
+            let kind = if namespace.is_empty() {
+                "ClusterRoleBinding"
+            } else {
+                "RoleBinding"
+            };
             json!({
                 "kind": kind, "metadata": { "namespace": namespace, "name": name },
                 "roleRef": { "kind": role_kind, "name": role }, "subjects": subjects,
@@ -77,14 +95,25 @@ enum Change {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let kinds =
-        [RbacKind::Role, RbacKind::ClusterRole, RbacKind::RoleBinding, RbacKind::ClusterRoleBinding];
-    let remove = (select(kinds.to_vec()), select(&NAMESPACES[..]), select(&NAMES[..])).prop_map(
-        |(kind, namespace, name)| {
+    let kinds = [
+        RbacKind::Role,
+        RbacKind::ClusterRole,
+        RbacKind::RoleBinding,
+        RbacKind::ClusterRoleBinding,
+    ];
+    let remove = (
+        select(kinds.to_vec()),
+        select(&NAMESPACES[..]),
+        select(&NAMES[..]),
+    )
+        .prop_map(|(kind, namespace, name)| {
             let namespaced = matches!(kind, RbacKind::Role | RbacKind::RoleBinding);
-            Change::Remove(kind, if namespaced { namespace } else { "" }.to_owned(), name.to_owned())
-        },
-    );
+            Change::Remove(
+                kind,
+                if namespaced { namespace } else { "" }.to_owned(),
+                name.to_owned(),
+            )
+        });
     prop_oneof![5 => object().prop_map(Change::Upsert), 1 => remove]
 }
 
@@ -123,31 +152,40 @@ fn request() -> impl Strategy<Value = Request> {
         select(&["", "one", "two"][..]),
         prop_oneof![3 => Just(""), 1 => select(&["/a", "/a/", "/a/b", "/a/bc", "/c", "/d"][..])],
     )
-        .prop_map(|(verb, group, resource, subresource, namespace, name, path)| Request {
-            verb,
-            group,
-            resource,
-            subresource,
-            namespace,
-            name,
-            path,
-        })
+        .prop_map(
+            |(verb, group, resource, subresource, namespace, name, path)| Request {
+                verb,
+                group,
+                resource,
+                subresource,
+                namespace,
+                name,
+                path,
+            },
+        )
 }
 
 /// Whether a rule allows a request, read off Kubernetes' documentation.
 fn rule_allows(rule: &Value, request: &Request) -> bool {
     let list = |field: &str| -> Vec<String> {
-        rule[field].as_array().into_iter().flatten().map(|item| item.as_str().unwrap().to_owned()).collect()
+        rule[field]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|item| item.as_str().unwrap().to_owned())
+            .collect()
     };
     let any = |list: &[String], wanted: &str| list.iter().any(|item| item == "*" || item == wanted);
     if !any(&list("verbs"), request.verb) {
         return false;
     }
     if !request.path.is_empty() {
-        return list("nonResourceURLs").iter().any(|url| match url.strip_suffix('*') {
-            Some(prefix) => request.path.starts_with(prefix),
-            None => url == request.path,
-        });
+        return list("nonResourceURLs")
+            .iter()
+            .any(|url| match url.strip_suffix('*') {
+                Some(prefix) => request.path.starts_with(prefix),
+                None => url == request.path,
+            });
     }
     let mut wanted = vec!["*".to_owned()];
     if request.subresource.is_empty() {
@@ -158,11 +196,17 @@ fn rule_allows(rule: &Value, request: &Request) -> bool {
     }
     let names = list("resourceNames");
     any(&list("apiGroups"), request.group)
-        && list("resources").iter().any(|resource| wanted.contains(resource))
+        && list("resources")
+            .iter()
+            .any(|resource| wanted.contains(resource))
         && (names.is_empty() || names.iter().any(|name| name == request.name))
 }
 
-fn oracle(objects: &BTreeMap<(String, String, String), Value>, user: &User, request: &Request) -> bool {
+fn oracle(
+    objects: &BTreeMap<(String, String, String), Value>,
+    user: &User,
+    request: &Request,
+) -> bool {
     let get = |kind: &str, namespace: &str, name: &str| {
         objects.get(&(kind.to_owned(), namespace.to_owned(), name.to_owned()))
     };
@@ -172,18 +216,22 @@ fn oracle(objects: &BTreeMap<(String, String, String), Value>, user: &User, requ
             "RoleBinding" => request.path.is_empty() && namespace == request.namespace,
             _ => false,
         };
-        let named = binding["subjects"].as_array().into_iter().flatten().any(|subject| {
-            let name = subject["name"].as_str().unwrap();
-            match subject["kind"].as_str().unwrap() {
-                "User" => name == user.name,
-                "Group" => user.groups.iter().any(|group| group == name),
-                "ServiceAccount" => {
-                    let own = subject["namespace"].as_str().unwrap_or(namespace);
-                    format!("system:serviceaccount:{own}:{name}") == user.name
+        let named = binding["subjects"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|subject| {
+                let name = subject["name"].as_str().unwrap();
+                match subject["kind"].as_str().unwrap() {
+                    "User" => name == user.name,
+                    "Group" => user.groups.iter().any(|group| group == name),
+                    "ServiceAccount" => {
+                        let own = subject["namespace"].as_str().unwrap_or(namespace);
+                        format!("system:serviceaccount:{own}:{name}") == user.name
+                    }
+                    _ => false,
                 }
-                _ => false,
-            }
-        });
+            });
         let role_name = binding["roleRef"]["name"].as_str().unwrap_or_default();
         let role = match binding["roleRef"]["kind"].as_str() {
             Some("Role") if kind == "RoleBinding" => get("Role", namespace, role_name),
@@ -193,7 +241,11 @@ fn oracle(objects: &BTreeMap<(String, String, String), Value>, user: &User, requ
         applies
             && named
             && role.is_some_and(|role| {
-                role["rules"].as_array().unwrap().iter().any(|rule| rule_allows(rule, request))
+                role["rules"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|rule| rule_allows(rule, request))
             })
     })
 }

@@ -9,7 +9,7 @@
 use std::{
     fmt, fs,
     fs::{File, OpenOptions},
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
@@ -166,14 +166,20 @@ struct Writer {
     options: AuditLogOptions,
     counters: Arc<Counters>,
     /// None after a failure, until the file can be opened again.
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
+    /// Bytes of the file.
     size: u64,
+    /// Lines that go to the file in one write.
+    pending: Vec<u8>,
+    pending_events: u64,
     /// How many lost events the file already tells of.
     told: u64,
 }
 
-/// Between attempts to open a file that could not be written.
+/// Between attempts to tell of a gap while nothing else is written.
 const RETRY: Duration = Duration::from_secs(1);
+/// So many bytes are written at once while more events wait.
+const BATCH_BYTES: usize = 64 << 10;
 
 impl Writer {
     fn open(options: AuditLogOptions, counters: Arc<Counters>) -> io::Result<Self> {
@@ -181,8 +187,10 @@ impl Writer {
         Ok(Self {
             options,
             counters,
-            file: Some(BufWriter::new(file)),
+            file: Some(file),
             size,
+            pending: Vec::new(),
+            pending_events: 0,
             told: 0,
         })
     }
@@ -193,8 +201,8 @@ impl Writer {
                 Ok(message) => message,
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    // Nothing waits: what was written goes to the file.
-                    self.push();
+                    // Nothing waits: what was gathered goes to the file.
+                    self.write_pending();
                     match receiver.recv_timeout(RETRY) {
                         Ok(message) => message,
                         Err(RecvTimeoutError::Disconnected) => break,
@@ -211,12 +219,8 @@ impl Writer {
                         .waiting_bytes
                         .fetch_sub(line.len() as u64, Ordering::Relaxed);
                     self.tell_gap();
-                    let counter = if self.write(&line).is_ok() {
-                        &self.counters.written
-                    } else {
-                        &self.counters.failed
-                    };
-                    counter.fetch_add(1, Ordering::Relaxed);
+                    self.gather(&line);
+                    self.pending_events += 1;
                 }
                 Message::Flush(done) => {
                     self.sync();
@@ -228,7 +232,18 @@ impl Writer {
         self.sync();
     }
 
-    /// Writes how many events are missing, if some are that the file does not tell of.
+    /// Adds a line to those that go to the file next, which stays within its size.
+    fn gather(&mut self, line: &[u8]) {
+        let room = self.options.max_bytes.saturating_sub(self.size);
+        let grown = (self.pending.len() + line.len()) as u64;
+        if !self.pending.is_empty() && (grown > room || self.pending.len() >= BATCH_BYTES) {
+            self.write_pending();
+        }
+        self.pending.extend_from_slice(line);
+    }
+
+    /// Gathers a line that says how many events are missing, if some are that the file does not tell
+    /// of.
     fn tell_gap(&mut self) {
         let lost = self.counters.dropped.load(Ordering::Relaxed)
             + self.counters.failed.load(Ordering::Relaxed);
@@ -248,46 +263,58 @@ impl Writer {
         .to_string()
         .into_bytes();
         line.push(b'\n');
-        if self.write(&line).is_ok() {
+        self.gather(&line);
+        // Only a line that is in the file has told.
+        if self.write_pending() {
             self.told = lost;
         }
     }
 
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        let result = self.try_write(line);
-        if result.is_err() {
-            // A full disk may have taken half a line. The next attempt opens the file anew and ends
-            // that line first. What the buffer still holds must not be written by its drop.
-            if let Some(file) = self.file.take() {
-                let _ = file.into_parts();
-            }
+    /// Writes what was gathered and counts it; false where it is lost.
+    fn write_pending(&mut self) -> bool {
+        if self.pending.is_empty() {
+            return true;
         }
-        result
+        let written = self.try_write();
+        let counter = if written.is_ok() {
+            &self.counters.written
+        } else {
+            // A full disk may have taken half a line: the next attempt opens the file anew and ends
+            // that line first.
+            self.file = None;
+            &self.counters.failed
+        };
+        counter.fetch_add(self.pending_events, Ordering::Relaxed);
+        self.pending.clear();
+        self.pending_events = 0;
+        written.is_ok()
     }
 
-    fn try_write(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.file.is_none() {
-            let (mut file, mut size) = open(&self.options.path)?;
-            if size > 0 {
-                file.write_all(b"\n")?;
-                size += 1;
-            }
-            (self.file, self.size) = (Some(BufWriter::new(file)), size);
-        }
-        if self.size > 0 && self.size + line.len() as u64 > self.options.max_bytes {
+    fn try_write(&mut self) -> io::Result<()> {
+        let reopened = self.file.is_none();
+        if self.size > 0 && self.size + self.pending.len() as u64 > self.options.max_bytes {
             self.rotate()?;
         }
-        if let Some(file) = &mut self.file {
-            file.write_all(line)?;
-            self.size += line.len() as u64;
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let (file, size) = open(&self.options.path)?;
+                self.size = size;
+                self.file.insert(file)
+            }
+        };
+        if reopened && self.size > 0 {
+            file.write_all(b"\n")?;
+            self.size += 1;
         }
+        file.write_all(&self.pending)?;
+        self.size += self.pending.len() as u64;
         Ok(())
     }
 
+    /// Puts the file aside; the next one is opened when it is written.
     fn rotate(&mut self) -> io::Result<()> {
-        if let Some(mut file) = self.file.take() {
-            file.flush()?;
-        }
+        self.file = None;
         let path = &self.options.path;
         let numbered = |number: u32| {
             let mut name = path.as_os_str().to_owned();
@@ -308,25 +335,14 @@ impl Writer {
         if self.options.max_files == 0 {
             fs::remove_file(path)?;
         }
-        let (file, size) = open(path)?;
-        (self.file, self.size) = (Some(BufWriter::new(file)), size);
+        self.size = 0;
         Ok(())
     }
 
-    fn push(&mut self) {
-        if let Some(file) = &mut self.file
-            && file.flush().is_err()
-            && let Some(file) = self.file.take()
-        {
-            let _ = file.into_parts();
-            self.counters.failed.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     fn sync(&mut self) {
-        self.push();
+        self.write_pending();
         if let Some(file) = &self.file {
-            let _ = file.get_ref().sync_data();
+            let _ = file.sync_data();
         }
     }
 }
