@@ -17,7 +17,7 @@ mod merge_keys;
 mod openapi;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
@@ -30,6 +30,15 @@ pub use openapi::{definition, definitions, reference_to};
 
 static TYPES: LazyLock<Mutex<HashMap<Box<str>, Arc<Type>>>> = LazyLock::new(Mutex::default);
 
+/// The names of all definitions, so that others are refused without a search.
+static NAMES: LazyLock<HashSet<Box<str>>> = LazyLock::new(|| {
+    let generated = generate(kinds::KINDS.iter().copied());
+    generated
+        .into_iter()
+        .map(|(name, _)| name.into_boxed_str())
+        .collect()
+});
+
 /// The type of a built-in definition, such as `io.k8s.api.core.v1.Pod`; none for a name that is not
 /// known.
 pub fn builtin(name: &str) -> Option<Arc<Type>> {
@@ -39,11 +48,9 @@ pub fn builtin(name: &str) -> Option<Arc<Type>> {
     }
     let generated = match kinds::find(name) {
         Some(kind) => generate([kind]),
-        None => generate(kinds::KINDS.iter().copied()),
+        None if NAMES.contains(name) => generate(kinds::KINDS.iter().copied()),
+        None => return None,
     };
-    if !generated.contains_key(name) {
-        return None;
-    }
     Some(
         convert::Converter {
             definitions: &generated,
