@@ -10,6 +10,7 @@ pub mod jsonpath;
 pub mod kind;
 pub mod meta;
 pub mod names;
+pub mod openapi;
 pub mod quantity;
 pub mod scale;
 pub mod selector;
