@@ -41,14 +41,10 @@ pub(crate) fn service(service: &Node, e: &mut Errors) {
                 );
             }
         }
-        "NodePort" => {
-            if headless {
-                e.invalid(
-                    &cluster_ip,
-                    "may not be set to 'None' for NodePort services",
-                );
-            }
-        }
+        "NodePort" if headless => e.invalid(
+            &cluster_ip,
+            "may not be set to 'None' for NodePort services",
+        ),
         "ExternalName" => external_name(&spec, e),
         _ => {}
     }

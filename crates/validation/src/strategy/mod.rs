@@ -230,8 +230,10 @@ pub(crate) fn restore(fields: &mut Fields, old: &Fields, key: &str) {
 }
 
 fn content_differs(new: &Fields, old: &Fields, status_apart: bool) -> bool {
-    let counts = |key: &str| {
-        !matches!(key, "metadata" | "apiVersion" | "kind") && !(status_apart && key == "status")
+    let counts = |key: &str| match key {
+        "metadata" | "apiVersion" | "kind" => false,
+        "status" => !status_apart,
+        _ => true,
     };
     let differs = |a: &Fields, b: &Fields| {
         a.iter()
