@@ -9,6 +9,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+mod etcd;
+mod hub;
+mod keys;
+mod rates;
+mod replay;
+mod sqlite;
+
+pub use etcd::{Etcd, EtcdOptions, EtcdTls};
+pub use rates::{raw_batch_rate, raw_put_rate};
+pub use sqlite::{Sqlite, SqliteOptions};
+
 /// A number that grows by every write to the store. Never goes back, also over restarts.
 pub type Revision = u64;
 
@@ -146,6 +157,12 @@ pub trait Store: Send + Sync + 'static {
     /// The store's latest revision: at least that of every write acknowledged before the call. Each
     /// open watch will reach it, by an event or by [`Event::Progress`].
     async fn revision(&self) -> Result<Revision>;
+
+    /// Whether no other process writes to this store: then what this process has seen of its own
+    /// writes is all there is. An embedded engine overrides it.
+    fn exclusive(&self) -> bool {
+        false
+    }
 
     /// Forgets what was overwritten or deleted before `revision`, and returns how much it kept from.
     async fn compact(&self, revision: Revision) -> Result<()>;

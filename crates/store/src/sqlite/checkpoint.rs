@@ -1,0 +1,159 @@
+//! Moves what was committed from the write-ahead log into the database file.
+//!
+//! A thread does it beside the writer, so that no write waits for it. A log starts over only when the
+//! writer finds all of it moved, and a writer that never pauses is always ahead: past a hard limit
+//! the writer checkpoints itself.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+
+use super::database::{self, PAGE_SIZE, Role};
+use crate::{Result, StoreError};
+
+/// The thread starts when this much has not been moved.
+const SOFT_BYTES: u64 = 4 << 20;
+/// The writer does it when the log is this long; the file is cut back to it.
+pub(crate) const HARD_BYTES: u64 = 48 << 20;
+/// When a reader or a full disk was in the way, the writer tries again after this much more.
+const RETRY_BYTES: u64 = 8 << 20;
+/// A log that nothing is added to is moved after this long.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// How long the log is, and the thread's bell.
+pub(crate) struct Checkpointer {
+    state: Mutex<State>,
+    bell: Condvar,
+}
+
+struct State {
+    /// Bytes in the log, about.
+    length: u64,
+    /// Of those, bytes that the database file does not have yet.
+    unmoved: u64,
+    /// The length at which the writer checkpoints.
+    limit: u64,
+    failing: bool,
+    closed: bool,
+}
+
+/// How a checkpoint went.
+#[derive(Clone, Copy)]
+struct Moved {
+    frames: u64,
+    moved: u64,
+}
+
+impl Checkpointer {
+    pub(crate) fn start(path: &Path) -> Result<(Arc<Self>, JoinHandle<()>)> {
+        let connection = database::connect(path, Role::Checkpointer).map_err(database::internal)?;
+        let checkpointer = Arc::new(Self {
+            state: Mutex::new(State {
+                length: 0,
+                // What a crash left in the log is not known: look once.
+                unmoved: 1,
+                limit: HARD_BYTES,
+                failing: false,
+                closed: false,
+            }),
+            bell: Condvar::new(),
+        });
+        let for_thread = checkpointer.clone();
+        let thread = std::thread::Builder::new()
+            .name("store-checkpoint".into())
+            .spawn(move || for_thread.run(&connection))
+            .map_err(|error| StoreError::Internal(format!("cannot start a thread: {error}")))?;
+        Ok((checkpointer, thread))
+    }
+
+    /// The writer has committed so many bytes; if the log is too long, it is moved on its connection.
+    pub(crate) fn committed(&self, bytes: u64, writer: &Connection) {
+        if bytes == 0 {
+            return;
+        }
+        let mut state = self.state.lock();
+        let was_clean = state.unmoved == 0;
+        state.length += bytes;
+        state.unmoved += bytes;
+        if state.length >= state.limit {
+            let before = state.length;
+            drop(state);
+            let outcome = checkpoint(writer);
+            self.record(outcome, before);
+        } else if was_clean || state.unmoved >= SOFT_BYTES {
+            self.bell.notify_one();
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.state.lock().closed = true;
+        self.bell.notify_all();
+    }
+
+    fn run(&self, connection: &Connection) {
+        let mut state = self.state.lock();
+        loop {
+            while state.unmoved == 0 && !state.closed {
+                self.bell.wait(&mut state);
+            }
+            self.bell
+                .wait_while_for(&mut state, |s| s.unmoved < SOFT_BYTES && !s.closed, IDLE);
+            if state.closed {
+                return;
+            }
+            let before = state.length;
+            drop(state);
+            let outcome = checkpoint(connection);
+            self.record(outcome, before);
+            state = self.state.lock();
+            if state.failing && !state.closed {
+                self.bell.wait_while_for(&mut state, |s| !s.closed, IDLE);
+            }
+        }
+    }
+
+    fn record(&self, outcome: rusqlite::Result<Moved>, before: u64) {
+        let mut state = self.state.lock();
+        match outcome {
+            Ok(outcome) => {
+                let since = state.length.saturating_sub(before);
+                let complete = outcome.frames == outcome.moved;
+                let page = u64::from(PAGE_SIZE);
+                state.failing = false;
+                state.unmoved = outcome.frames.saturating_sub(outcome.moved) * page + since;
+                // All moved and nothing added: the next write starts the log over.
+                state.length = if complete && since == 0 {
+                    0
+                } else {
+                    outcome.frames * page + since
+                };
+                state.limit = if state.length < HARD_BYTES {
+                    HARD_BYTES
+                } else {
+                    state.length + RETRY_BYTES
+                };
+            }
+            Err(error) => {
+                if !state.failing {
+                    tracing::warn!(%error, "the store's log cannot be moved into its file now; it is kept");
+                }
+                state.failing = true;
+                state.limit = state.length.max(HARD_BYTES) + RETRY_BYTES;
+            }
+        }
+    }
+}
+
+fn checkpoint(connection: &Connection) -> rusqlite::Result<Moved> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        // -1 when there is no log yet.
+        Ok(Moved {
+            frames: database::from_sql(row.get(1)?),
+            moved: database::from_sql(row.get(2)?),
+        })
+    })
+}

@@ -1,0 +1,346 @@
+//! The writer: one thread, one transaction for all writes that wait.
+//!
+//! ```text
+//! take what waits ─► check and append each ─► COMMIT (one fsync) ─► publish events ─► answer
+//! ```
+//!
+//! An expectation is checked inside the transaction, so it sees the writes before it in the same
+//! batch; one that does not hold fails only its own write. Nothing is told to anyone before the commit.
+//! Between batches the thread does compaction in small pieces.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::checkpoint::Checkpointer;
+use super::database::{from_sql, set_state_number, to_sql, write_error};
+use super::queue::{Command, Queue, Taken, closed};
+use crate::hub::Hub;
+use crate::keys::weight;
+use crate::{Entry, Event, Expect, Result, Revision, StoreError, Write};
+
+/// A batch holds at most this many writes and about this many bytes.
+const BATCH_WRITES: usize = 512;
+const BATCH_BYTES: usize = 4 << 20;
+/// Rows of the log that one step of compaction looks at.
+const SWEEP_ROWS: i64 = 512;
+/// Pages that one step gives back to the file system.
+const VACUUM_PAGES: i64 = 256;
+/// Free pages that are kept for the next writes.
+const FREE_PAGES_MIN: i64 = 512;
+/// Memory is given back after this long without a write.
+const IDLE: Duration = Duration::from_secs(10);
+
+type Reply<T> = oneshot::Sender<Result<T>>;
+
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) directory: PathBuf,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) checkpointer: Arc<Checkpointer>,
+    pub(crate) revision: Revision,
+    pub(crate) compacted: Revision,
+    pub(crate) swept: Revision,
+    pub(crate) chore: Chore,
+    pub(crate) waiting: Vec<Reply<()>>,
+}
+
+/// What is left to do between batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chore {
+    None,
+    Sweep,
+    Vacuum,
+}
+
+/// What a batch did.
+struct Applied {
+    outcomes: Vec<Result<Revision>>,
+    events: Vec<Event>,
+    revision: Revision,
+    bytes: u64,
+}
+
+impl Writer {
+    /// Works until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        let mut idle = false;
+        loop {
+            let wait = match (self.chore, idle) {
+                (Chore::None, false) => IDLE,
+                (Chore::None, true) => Duration::from_secs(3600),
+                _ => Duration::ZERO,
+            };
+            match self.queue.take(BATCH_WRITES, BATCH_BYTES, wait) {
+                Taken::Commands(commands) => {
+                    idle = false;
+                    self.carry_out(commands);
+                }
+                Taken::Nothing if self.chore == Chore::None => {
+                    if !idle {
+                        let _ = self.connection.execute_batch("PRAGMA shrink_memory");
+                    }
+                    idle = true;
+                }
+                Taken::Nothing => {}
+                Taken::Closed => break,
+            }
+            self.do_chore();
+        }
+        self.answer_waiting(closed);
+    }
+
+    fn carry_out(&mut self, commands: Vec<Command>) {
+        let mut writes = Vec::with_capacity(commands.len());
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut rooms = Vec::with_capacity(commands.len());
+        let mut compactions = Vec::new();
+        for command in commands {
+            match command {
+                Command::Write { write, reply, room } => {
+                    writes.push(write);
+                    replies.push(reply);
+                    rooms.push(room);
+                }
+                Command::Compact { revision, reply } => compactions.push((revision, reply)),
+            }
+        }
+        if !writes.is_empty() {
+            match self.apply(&writes) {
+                Ok(applied) => {
+                    self.revision = applied.revision;
+                    self.hub.publish(&applied.events, applied.revision);
+                    for (reply, outcome) in replies.into_iter().zip(applied.outcomes) {
+                        // Whoever asked may have gone away.
+                        let _ = reply.send(outcome);
+                    }
+                    self.checkpointer.committed(applied.bytes, &self.connection);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, writes = writes.len(), "a batch of writes failed");
+                    for reply in replies {
+                        let _ = reply.send(Err(same(&error)));
+                    }
+                }
+            }
+        }
+        drop(rooms);
+        for (revision, reply) in compactions {
+            self.begin_compaction(revision, reply);
+        }
+    }
+
+    fn apply(&mut self, writes: &[Write]) -> Result<Applied> {
+        if !self.connection.is_autocommit() {
+            // A rollback failed before, with the disk.
+            self.connection
+                .execute_batch("ROLLBACK")
+                .map_err(|error| write_error(error, &self.directory))?;
+        }
+        self.append(writes)
+            .map_err(|error| write_error(error, &self.directory))
+    }
+
+    fn append(&mut self, writes: &[Write]) -> rusqlite::Result<Applied> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut applied = Applied {
+            outcomes: Vec::with_capacity(writes.len()),
+            events: Vec::with_capacity(writes.len()),
+            revision: self.revision,
+            bytes: 0,
+        };
+        {
+            let mut last_of_key = transaction.prepare_cached(
+                "SELECT revision, deleted FROM log INDEXED BY by_key
+                 WHERE key = ?1 ORDER BY revision DESC LIMIT 1",
+            )?;
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO log (revision, previous, deleted, key, value) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?;
+            for write in writes {
+                let last: Option<(i64, bool)> = last_of_key
+                    .query_row([write.key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()?;
+                let actual = match last {
+                    Some((revision, false)) => Some(from_sql(revision)),
+                    _ => None,
+                };
+                if !holds(write.expect, actual) {
+                    applied.outcomes.push(Err(StoreError::Conflict {
+                        key: write.key.clone(),
+                        actual,
+                    }));
+                    continue;
+                }
+                let revision = applied.revision + 1;
+                insert.execute((
+                    to_sql(revision),
+                    to_sql(actual.unwrap_or(0)),
+                    write.value.is_none(),
+                    write.key.as_bytes(),
+                    write.value.as_deref(),
+                ))?;
+                applied.revision = revision;
+                applied.outcomes.push(Ok(revision));
+                applied.events.push(event(write, revision));
+                // The row, and the page of the index that it changes.
+                applied.bytes += weight(&write.key, write.value.as_ref()) as u64 + 4096;
+            }
+        }
+        transaction.commit()?;
+        Ok(applied)
+    }
+
+    fn begin_compaction(&mut self, revision: Revision, reply: Reply<()>) {
+        if revision > self.revision {
+            let _ = reply.send(Err(StoreError::Future {
+                asked: revision,
+                current: self.revision,
+            }));
+            return;
+        }
+        if revision > self.compacted {
+            // First what is promised to be kept, then the deleting: a crash in between only leaves
+            // rows that nobody can ask for, and the next start goes on with them.
+            if let Err(error) = set_state_number(&self.connection, "compacted", revision) {
+                let _ = reply.send(Err(write_error(error, &self.directory)));
+                return;
+            }
+            self.compacted = revision;
+        }
+        self.waiting.push(reply);
+        self.chore = Chore::Sweep;
+    }
+
+    fn do_chore(&mut self) {
+        let done = match self.chore {
+            Chore::None => return,
+            Chore::Sweep => self.sweep(),
+            Chore::Vacuum => self.vacuum(),
+        };
+        match (self.chore, done) {
+            (_, Ok(false)) => {}
+            (Chore::Sweep, Ok(true)) => {
+                for reply in self.waiting.drain(..) {
+                    let _ = reply.send(Ok(()));
+                }
+                self.chore = Chore::Vacuum;
+            }
+            (_, Ok(true)) => self.chore = Chore::None,
+            (_, Err(error)) => {
+                let error = write_error(error, &self.directory);
+                tracing::warn!(%error, "compaction stopped; the next one goes on from there");
+                self.chore = Chore::None;
+                self.answer_waiting(|| same(&error));
+            }
+        }
+    }
+
+    /// Deletes some of what later rows have made obsolete; true if there is no more of it.
+    fn sweep(&mut self) -> rusqlite::Result<bool> {
+        if self.swept >= self.compacted {
+            return Ok(true);
+        }
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut reached = self.swept;
+        let mut seen = 0;
+        {
+            let mut rows = transaction.prepare_cached(
+                "SELECT revision, previous, deleted FROM log
+                 WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3",
+            )?;
+            let mut delete = transaction.prepare_cached("DELETE FROM log WHERE revision = ?1")?;
+            let rows = rows
+                .query_map(
+                    (to_sql(self.swept), to_sql(self.compacted), SWEEP_ROWS),
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                )?
+                .collect::<rusqlite::Result<Vec<(i64, i64, bool)>>>()?;
+            for (revision, previous, deleted) in rows {
+                seen += 1;
+                reached = from_sql(revision);
+                if previous > 0 {
+                    delete.execute([previous])?;
+                }
+                if deleted {
+                    delete.execute([revision])?;
+                }
+            }
+        }
+        if seen < SWEEP_ROWS {
+            reached = self.compacted;
+        }
+        set_state_number(&transaction, "swept", reached)?;
+        transaction.commit()?;
+        self.swept = reached;
+        let touched = u64::try_from(seen).unwrap_or(0) * 4096;
+        self.checkpointer.committed(touched, &self.connection);
+        Ok(self.swept >= self.compacted)
+    }
+
+    /// Gives some free pages back to the file system; true if few enough are left.
+    fn vacuum(&mut self) -> rusqlite::Result<bool> {
+        let number = |name: &str| -> rusqlite::Result<i64> {
+            self.connection
+                .pragma_query_value(None, name, |row| row.get(0))
+        };
+        let free = number("freelist_count")?;
+        if free <= FREE_PAGES_MIN.max(number("page_count")? / 4) {
+            return Ok(true);
+        }
+        {
+            let mut statement = self
+                .connection
+                .prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+        }
+        let moved = u64::from(super::database::PAGE_SIZE) * VACUUM_PAGES.unsigned_abs();
+        self.checkpointer.committed(moved, &self.connection);
+        Ok(number("freelist_count")? >= free)
+    }
+
+    fn answer_waiting(&mut self, error: impl Fn() -> StoreError) {
+        for reply in self.waiting.drain(..) {
+            let _ = reply.send(Err(error()));
+        }
+    }
+}
+
+fn holds(expect: Expect, actual: Option<Revision>) -> bool {
+    match expect {
+        Expect::Absent => actual.is_none(),
+        Expect::At(revision) => actual == Some(revision),
+    }
+}
+
+fn event(write: &Write, revision: Revision) -> Event {
+    match &write.value {
+        Some(value) => Event::Put(Entry {
+            key: write.key.clone(),
+            value: value.clone(),
+            revision,
+        }),
+        None => Event::Delete {
+            key: write.key.clone(),
+            revision,
+        },
+    }
+}
+
+/// One failure of a batch is told to each of its writes.
+fn same(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Full(text) => StoreError::Full(text.clone()),
+        StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
+        other => StoreError::Internal(other.to_string()),
+    }
+}
