@@ -1,0 +1,1 @@
+//! `mos bench`: how fast a server is.

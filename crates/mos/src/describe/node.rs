@@ -1,0 +1,129 @@
+//! Nodes.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::text::Report;
+use super::{conditions, list, metadata, or_none, plain, text_at};
+use crate::output::age;
+
+/// Describes a node with the pods on it.
+pub(super) fn describe(report: &mut Report, node: &Value, pods: &[Value], now: Timestamp) {
+    metadata(report, node);
+    report.field("Roles", &or_none(&roles(node)));
+    report.field("Created", text_at(node, "/metadata/creationTimestamp"));
+    let taints: Vec<String> = list(node, "/spec/taints")
+        .map(|taint| {
+            let value = text_at(taint, "/value");
+            let value = if value.is_empty() {
+                String::new()
+            } else {
+                format!("={value}")
+            };
+            format!(
+                "{}{value}:{}",
+                text_at(taint, "/key"),
+                text_at(taint, "/effect")
+            )
+        })
+        .collect();
+    report.values("Taints", &taints);
+    report.field(
+        "Unschedulable",
+        &node
+            .pointer("/spec/unschedulable")
+            .and_then(Value::as_bool)
+            .unwrap_or_default()
+            .to_string(),
+    );
+    conditions(report, node);
+    report.section("Addresses", |report| {
+        for address in list(node, "/status/addresses") {
+            report.field(text_at(address, "/type"), text_at(address, "/address"));
+        }
+    });
+    for (label, at) in [
+        ("Capacity", "/status/capacity"),
+        ("Allocatable", "/status/allocatable"),
+    ] {
+        report.section(label, |report| {
+            for (name, value) in node
+                .pointer(at)
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+            {
+                report.field(name, &plain(Some(value)));
+            }
+        });
+    }
+    report.section("System Info", |report| {
+        for (name, value) in node
+            .pointer("/status/nodeInfo")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            if !value.is_object() {
+                report.field(&super::generic::label(name), &plain(Some(value)));
+            }
+        }
+    });
+    report.field_if_any("Pod CIDR", text_at(node, "/spec/podCIDR"));
+    report.field_if_any("Provider ID", text_at(node, "/spec/providerID"));
+    let rows: Vec<Vec<String>> = pods
+        .iter()
+        .map(|pod| {
+            let sum = |key: &str| requests(pod, key);
+            vec![
+                text_at(pod, "/metadata/namespace").to_owned(),
+                text_at(pod, "/metadata/name").to_owned(),
+                sum("cpu"),
+                sum("memory"),
+                age::since(pod.pointer("/metadata/creationTimestamp"), now),
+            ]
+        })
+        .collect();
+    report.field("Pods", &rows.len().to_string());
+    if !rows.is_empty() {
+        report.table(
+            &[
+                "Namespace",
+                "Name",
+                "CPU Requests",
+                "Memory Requests",
+                "Age",
+            ],
+            rows,
+        );
+    }
+}
+
+/// What a pod's containers ask for, one after the other.
+fn requests(pod: &Value, key: &str) -> String {
+    let parts: Vec<String> = list(pod, "/spec/containers")
+        .filter_map(|container| container.pointer(&format!("/resources/requests/{key}")))
+        .map(|quantity| plain(Some(quantity)))
+        .collect();
+    if parts.is_empty() {
+        "0".into()
+    } else {
+        parts.join(" + ")
+    }
+}
+
+fn roles(node: &Value) -> String {
+    let labels = node.pointer("/metadata/labels").and_then(Value::as_object);
+    let roles: Vec<&str> = labels
+        .into_iter()
+        .flatten()
+        .filter_map(
+            |(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
+                Some(role) => Some(role),
+                None if key == "kubernetes.io/role" => value.as_str(),
+                None => None,
+            },
+        )
+        .collect();
+    roles.join(",")
+}

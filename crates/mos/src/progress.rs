@@ -1,0 +1,49 @@
+//! What a person sees while a command waits; nothing if nobody watches.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar on standard error, if that is a terminal.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// A bar for so many objects.
+    pub(crate) fn new(total: usize, action: &'static str) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self {
+                bar: ProgressBar::hidden(),
+            };
+        }
+        let bar = ProgressBar::new(total as u64);
+        let style = ProgressStyle::with_template(
+            "{spinner} {prefix} {wide_bar} {pos}/{len} {elapsed} {msg}",
+        );
+        // The template is constant; should the library refuse it, its default does.
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_prefix(action);
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self { bar }
+    }
+
+    /// Shows what is being waited for.
+    pub(crate) fn message(&self, text: &str) {
+        self.bar
+            .set_message(text.chars().take(60).collect::<String>());
+    }
+
+    /// One object is done.
+    pub(crate) fn step(&self) {
+        self.bar.inc(1);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
