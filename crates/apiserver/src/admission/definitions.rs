@@ -1,0 +1,222 @@
+//! What the server itself says about a custom kind's definition: whether its names are free, and that
+//! it is served.
+
+use jiff::Timestamp;
+use mosaic_api::Status;
+use mosaic_schema::FieldError;
+use serde_json::{Value, json};
+
+use super::Attempt;
+use crate::{app::App, verbs::write::Part};
+
+const GROUP: &str = "apiextensions.k8s.io";
+/// Holds a definition until its objects are gone.
+pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// Fills in the status of a definition: a kind is served from the moment that its definition is stored.
+pub(super) fn mutate(app: &App, attempt: &Attempt<'_>, new: &mut Value) {
+    if !attempt.is(GROUP, "CustomResourceDefinition") || attempt.part != Part::Main {
+        return;
+    }
+    let deleting = new
+        .pointer("/metadata/deletionTimestamp")
+        .is_some_and(|at| !at.is_null());
+    let taken = names_taken(app, attempt.name, new);
+    let now = mosaic_api::time::format(Timestamp::now());
+    let old_conditions = attempt
+        .old
+        .and_then(|old| old.pointer("/status/conditions"))
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let since = |ty: &str, status: &str| {
+        old_conditions
+            .iter()
+            .find(|c| {
+                c.get("type").is_some_and(|t| t == ty)
+                    && c.get("status").is_some_and(|s| s == status)
+            })
+            .and_then(|c| c.get("lastTransitionTime").cloned())
+            .unwrap_or_else(|| json!(now))
+    };
+    let condition = |ty: &str, ok: bool, reason: &str, message: &str| {
+        let status = if ok { "True" } else { "False" };
+        json!({"type": ty, "status": status, "lastTransitionTime": since(ty, status), "reason": reason, "message": message})
+    };
+    let mut conditions = match &taken {
+        None => vec![
+            condition("NamesAccepted", true, "NoConflicts", "no conflicts found"),
+            condition(
+                "Established",
+                true,
+                "InitialNamesAccepted",
+                "the initial names have been accepted",
+            ),
+        ],
+        Some(why) => vec![
+            condition("NamesAccepted", false, "NameConflict", why),
+            condition(
+                "Established",
+                false,
+                "NotAccepted",
+                "not all names are accepted",
+            ),
+        ],
+    };
+    conditions.extend(
+        old_conditions
+            .iter()
+            .filter(|c| {
+                c.get("type")
+                    .is_some_and(|t| t != "NamesAccepted" && t != "Established")
+            })
+            .cloned(),
+    );
+    let mut stored: Vec<String> = attempt
+        .old
+        .and_then(|old| old.pointer("/status/storedVersions"))
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|v| v.as_str().map(str::to_owned))
+        .collect();
+    let storage = new
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .find(|v| v.get("storage").is_some_and(|s| s == true))
+        .and_then(|v| v.get("name"))
+        .and_then(Value::as_str);
+    if let Some(storage) = storage.filter(|storage| !stored.iter().any(|s| s == storage)) {
+        stored.push(storage.to_owned());
+    }
+    let accepted = if taken.is_none() {
+        new.pointer("/spec/names").cloned()
+    } else {
+        None
+    };
+    let status = json!({
+        "conditions": conditions,
+        "acceptedNames": accepted.unwrap_or_else(|| json!({"plural": "", "kind": ""})),
+        "storedVersions": stored,
+    });
+    if attempt.creates() && !deleting {
+        let mut finalizers = new
+            .pointer("/metadata/finalizers")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        if !finalizers.iter().any(|name| name == CLEANUP_FINALIZER) {
+            finalizers.push(json!(CLEANUP_FINALIZER));
+        }
+        crate::verbs::write::set_meta(new, "finalizers", Value::Array(finalizers));
+    }
+    if let Some(new) = new.as_object_mut() {
+        new.insert("status".to_owned(), status);
+    }
+}
+
+/// Why the names of a definition are not free, if they are not.
+fn names_taken(app: &App, definition: &str, new: &Value) -> Option<String> {
+    let text = |path: &str| {
+        new.pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let (group, plural, kind) = (
+        text("/spec/group"),
+        text("/spec/names/plural"),
+        text("/spec/names/kind"),
+    );
+    let list_kind = text("/spec/names/listKind");
+    let singular = text("/spec/names/singular");
+    let short: Vec<&str> = new
+        .pointer("/spec/names/shortNames")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let kinds = app.kinds.snapshot();
+    kinds
+        .rows
+        .iter()
+        .filter(|row| {
+            *row.group == *group
+                && row
+                    .custom()
+                    .is_none_or(|custom| *custom.definition != *definition)
+        })
+        .find_map(|row| {
+            let names = [&*row.plural, &*row.singular];
+            let taken = |name: &str| {
+                !name.is_empty()
+                    && (names.contains(&name) || row.short_names.iter().any(|s| **s == *name))
+            };
+            if let Some(name) = [plural, singular]
+                .into_iter()
+                .chain(short.iter().copied())
+                .find(|name| taken(name))
+            {
+                return Some(format!("{name:?} is already in use"));
+            }
+            let kind_taken =
+                |name: &str| !name.is_empty() && (*row.kind == *name || *row.list_kind == *name);
+            [kind, list_kind]
+                .into_iter()
+                .find(|name| kind_taken(name))
+                .map(|name| format!("{name:?} is already in use"))
+        })
+}
+
+/// Refuses a definition whose schemas cannot be compiled.
+pub(super) fn check(_app: &App, attempt: &Attempt<'_>, new: &Value) -> Result<(), Status> {
+    if !attempt.is(GROUP, "CustomResourceDefinition") || attempt.part != Part::Main {
+        return Ok(());
+    }
+    let unchanged = attempt
+        .old
+        .is_some_and(|old| old.get("spec") == new.get("spec"));
+    if unchanged {
+        return Ok(());
+    }
+    let mut errors: Vec<FieldError> = Vec::new();
+    let versions = new
+        .pointer("/spec/versions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    for (at, version) in versions.enumerate() {
+        let Some(schema) = version.pointer("/schema/openAPIV3Schema") else {
+            continue;
+        };
+        if let Err(found) = mosaic_schema::Structural::compile(schema) {
+            errors.extend(found.into_iter().map(|mut error| {
+                error.path = format!(
+                    "spec.versions[{at}].schema.openAPIV3Schema{}",
+                    dotted(&error.path)
+                );
+                error
+            }));
+        }
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(
+            GROUP,
+            "CustomResourceDefinition",
+            attempt.name,
+            &errors,
+        ))
+    }
+}
+
+fn dotted(path: &str) -> String {
+    if path.is_empty() || path.starts_with(['.', '[']) {
+        path.to_owned()
+    } else {
+        format!(".{path}")
+    }
+}

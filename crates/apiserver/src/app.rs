@@ -1,0 +1,78 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use mosaic_auth::audit::{AuditLog, AuditPolicy};
+use mosaic_store::{Revision, Store, StoreError, Write};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{cache::Cache, identity::Identity, kinds::KindTable, metrics::Metrics};
+
+/// The API server's parts.
+pub struct App {
+    /// Where objects are kept.
+    pub store: Arc<dyn Store>,
+    /// Every object in memory.
+    pub cache: Arc<Cache>,
+    /// The kinds that are served.
+    pub kinds: KindTable,
+    /// Who may do what.
+    pub identity: Identity,
+    /// What of requests is written down where, if it is.
+    pub audit: Option<(AuditPolicy, AuditLog)>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Documents rendered from the kind table.
+    pub documents: crate::documents::Documents,
+    /// The range that services get their addresses from.
+    pub service_range: ipnet::IpNet,
+    /// Cancelled when the server stops.
+    pub shutdown: CancellationToken,
+}
+
+impl App {
+    /// Carries out a write, and returns once it is durable and every later read shows it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn commit(&self, write: Write) -> Result<Revision, StoreError> {
+        let revision = self.store.write(write).await?;
+        // The write is durable; should the cache lag behind, the answer must not say otherwise.
+        if let Err(error) = self.cache.reach(revision).await {
+            tracing::warn!(%error, revision, "the cache lags behind the store");
+        }
+        Ok(revision)
+    }
+
+    /// An object of a kind, parsed, as far as the cache has come.
+    pub fn object(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let kinds = self.kinds.snapshot();
+        let kind = kinds.by_kind(group, kind)?;
+        Some(
+            self.cache
+                .kind(&kind.prefix)
+                .get(&kind.storage_key(namespace, name))?
+                .value(),
+        )
+    }
+
+    /// The objects of a kind in a namespace (in all of them, if it is empty), parsed.
+    pub fn objects(&self, group: &str, kind: &str, namespace: &str) -> Vec<Value> {
+        let kinds = self.kinds.snapshot();
+        let Some(kind) = kinds.by_kind(group, kind) else {
+            return Vec::new();
+        };
+        let prefix = if namespace.is_empty() {
+            kind.prefix.clone()
+        } else {
+            format!("{}{namespace}/", kind.prefix)
+        };
+        self.cache
+            .kind(&kind.prefix)
+            .list(&prefix)
+            .iter()
+            .map(|object| object.value())
+            .collect()
+    }
+}

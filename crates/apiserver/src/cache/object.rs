@@ -1,0 +1,162 @@
+//! Objects and changes as the cache holds them.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use mosaic_store::{Entry, Revision};
+use serde_json::Value;
+
+use super::extract::{Facts, Paths};
+use crate::codec;
+
+/// An object in the cache: the bytes that clients get, and what selectors need.
+#[derive(Debug)]
+pub struct Object {
+    /// The key in the store, such as `/apps/deployments/default/web`.
+    pub key: Arc<str>,
+    /// The object as clients see it, with its `resourceVersion`.
+    pub wire: Bytes,
+    /// The revision of its last write.
+    pub revision: Revision,
+    /// Labels and selectable fields.
+    pub facts: Facts,
+}
+
+impl Object {
+    /// Reads an entry of the store.
+    pub fn from_entry(entry: &Entry, paths: &Paths) -> Self {
+        Self {
+            key: entry.key.clone(),
+            wire: codec::with_revision(&entry.value, entry.revision),
+            revision: entry.revision,
+            facts: paths.extract(&entry.value),
+        }
+    }
+
+    /// The last state of a deleted object, with the revision of its deletion.
+    pub fn deleted_at(&self, revision: Revision) -> Self {
+        Self {
+            key: self.key.clone(),
+            wire: codec::replace_revision(&self.wire, revision),
+            revision,
+            facts: self.facts.clone(),
+        }
+    }
+
+    /// The object's name.
+    pub fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The object's namespace; empty for cluster-wide kinds.
+    pub fn namespace(&self) -> &str {
+        namespace_of(&self.key)
+    }
+
+    /// The object, parsed.
+    pub fn value(&self) -> Value {
+        // The server wrote these bytes itself.
+        serde_json::from_slice(&self.wire).unwrap_or_default()
+    }
+}
+
+/// The namespace in a key `/group/plural/namespace/name`; empty in `/group/plural/name`.
+fn namespace_of(key: &str) -> &str {
+    let mut parts = key.split('/').skip(3);
+    match (parts.next(), parts.next()) {
+        (Some(namespace), Some(_)) => namespace,
+        _ => "",
+    }
+}
+
+/// What happened to an object.
+#[derive(Debug)]
+pub struct Change {
+    /// The object after the change; if it was deleted, its last state.
+    pub object: Arc<Object>,
+    /// The object before the change; none if it was created.
+    pub previous: Option<Arc<Object>>,
+    /// Whether it was deleted.
+    pub deleted: bool,
+    frames: [OnceLock<Bytes>; 3],
+}
+
+/// The `type` of a watch event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventType {
+    /// The object came into the watcher's sight.
+    Added,
+    /// The object changed.
+    Modified,
+    /// The object went out of the watcher's sight.
+    Deleted,
+}
+
+impl EventType {
+    /// The text of the `type` field.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+impl Change {
+    /// A change.
+    pub fn new(object: Arc<Object>, previous: Option<Arc<Object>>, deleted: bool) -> Self {
+        Self {
+            object,
+            previous,
+            deleted,
+            frames: Default::default(),
+        }
+    }
+
+    /// What the change is to a watcher that sees only objects for which `visible` holds; none if
+    /// nothing.
+    pub fn event_for(&self, visible: impl Fn(&Object) -> bool) -> Option<EventType> {
+        let before = self.previous.as_deref().is_some_and(&visible);
+        let after = !self.deleted && visible(&self.object);
+        match (before, after) {
+            (false, true) => Some(EventType::Added),
+            (true, true) => Some(EventType::Modified),
+            (true, false) => Some(EventType::Deleted),
+            (false, false) => None,
+        }
+    }
+
+    /// The line that a watch sends for the change; made once for all watchers.
+    pub fn frame(&self, event: EventType) -> Bytes {
+        let [added, modified, deleted] = &self.frames;
+        let slot = match event {
+            EventType::Added => added,
+            EventType::Modified => modified,
+            EventType::Deleted => deleted,
+        };
+        slot.get_or_init(|| frame(event.as_str(), &self.object.wire))
+            .clone()
+    }
+
+    /// About how much memory the change holds beyond the objects that are current anyway, in bytes.
+    pub fn weight(&self) -> usize {
+        256 + self.previous.as_ref().map_or(0, |p| p.wire.len())
+            + if self.deleted {
+                self.object.wire.len()
+            } else {
+                0
+            }
+    }
+}
+
+/// A line of a watch.
+pub fn frame(event_type: &str, object: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(object.len() + 40);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(event_type.as_bytes());
+    out.put_slice(b"\",\"object\":");
+    out.put_slice(object);
+    out.put_slice(b"}\n");
+    out.freeze()
+}

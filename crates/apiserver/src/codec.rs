@@ -1,0 +1,128 @@
+//! How objects are kept and sent.
+//!
+//! The store keeps an object as JSON without its `resourceVersion`, which is the revision of the write
+//! itself. `apiVersion`, `kind` and `metadata` come first, so that the revision can be spliced in at a
+//! known place: an object is serialised once, and every reader and watcher gets the same bytes.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use mosaic_store::Revision;
+use serde_json::{Map, Value};
+
+const METADATA: &[u8] = b"\"metadata\":{";
+const REVISION: &[u8] = b"\"resourceVersion\":\"";
+
+/// Serialises an object for the store. A `resourceVersion` in it is left out.
+///
+/// # Errors
+/// If the object is not a JSON object with an object as `metadata`.
+pub fn encode(object: &Value) -> Result<Bytes, &'static str> {
+    let map = object.as_object().ok_or("not an object")?;
+    let metadata = map
+        .get("metadata")
+        .and_then(Value::as_object)
+        .ok_or("metadata is not an object")?;
+    let mut out = Vec::with_capacity(1024);
+    out.push(b'{');
+    for key in ["apiVersion", "kind"] {
+        if let Some(value) = map.get(key) {
+            write_member(&mut out, key, value)?;
+            out.push(b',');
+        }
+    }
+    out.extend_from_slice(METADATA);
+    write_members(&mut out, metadata, |key| key != "resourceVersion")?;
+    out.push(b'}');
+    for (key, value) in map {
+        if !matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
+            out.push(b',');
+            write_member(&mut out, key, value)?;
+        }
+    }
+    out.push(b'}');
+    Ok(Bytes::from(out))
+}
+
+fn write_members(
+    out: &mut Vec<u8>,
+    map: &Map<String, Value>,
+    keep: impl Fn(&str) -> bool,
+) -> Result<(), &'static str> {
+    let mut first = true;
+    for (key, value) in map.iter().filter(|(key, _)| keep(key)) {
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        write_member(out, key, value)?;
+    }
+    Ok(())
+}
+
+fn write_member(out: &mut Vec<u8>, key: &str, value: &Value) -> Result<(), &'static str> {
+    serde_json::to_writer(&mut *out, key).map_err(|_| "key cannot be serialised")?;
+    out.push(b':');
+    serde_json::to_writer(out, value).map_err(|_| "value cannot be serialised")
+}
+
+/// The bytes that clients see: stored bytes with their revision spliced in.
+pub fn with_revision(stored: &[u8], revision: Revision) -> Bytes {
+    let Some(at) = memchr::memmem::find(stored, METADATA).map(|at| at + METADATA.len()) else {
+        // Only `encode` writes objects, and it always writes metadata.
+        return Bytes::copy_from_slice(stored);
+    };
+    let (head, tail) = stored.split_at(at);
+    let mut out = BytesMut::with_capacity(stored.len() + REVISION.len() + 24);
+    out.put_slice(head);
+    out.put_slice(REVISION);
+    out.put_slice(revision.to_string().as_bytes());
+    out.put_u8(b'"');
+    if tail.first() != Some(&b'}') {
+        out.put_u8(b',');
+    }
+    out.put_slice(tail);
+    out.freeze()
+}
+
+/// Clients' bytes with another revision, as the last state of a deleted object is shown with the
+/// revision of its deletion.
+pub fn replace_revision(wire: &[u8], revision: Revision) -> Bytes {
+    let Some(at) = memchr::memmem::find(wire, REVISION).map(|at| at + REVISION.len()) else {
+        return Bytes::copy_from_slice(wire);
+    };
+    let (head, tail) = wire.split_at(at);
+    let end = memchr::memchr(b'"', tail).unwrap_or(0);
+    let mut out = BytesMut::with_capacity(wire.len() + 8);
+    out.put_slice(head);
+    out.put_slice(revision.to_string().as_bytes());
+    out.put_slice(tail.split_at(end).1);
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn revision_is_spliced_into_metadata_only() {
+        let object = json!({"a": {"metadata": {"x": 1}}, "apiVersion": "v1", "kind": "K",
+            "metadata": {"name": "n", "resourceVersion": "5"}, "text": "\"metadata\":{"});
+        let stored = encode(&object).unwrap();
+        let wire = with_revision(&stored, 42);
+        let mut expected = object;
+        expected["metadata"]["resourceVersion"] = json!("42");
+        assert_eq!(serde_json::from_slice::<Value>(&wire).unwrap(), expected);
+        expected["metadata"]["resourceVersion"] = json!("12345");
+        assert_eq!(
+            serde_json::from_slice::<Value>(&replace_revision(&wire, 12345)).unwrap(),
+            expected
+        );
+    }
+
+    #[test]
+    fn revision_is_spliced_into_empty_metadata() {
+        let wire = with_revision(&encode(&json!({"metadata": {}})).unwrap(), 1);
+        assert_eq!(&wire[..], br#"{"metadata":{"resourceVersion":"1"}}"#);
+    }
+}

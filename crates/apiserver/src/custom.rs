@@ -1,0 +1,201 @@
+//! Rows of the kind table from the `CustomResourceDefinition`s in the cache.
+
+use std::sync::Arc;
+
+use mosaic_api::{
+    Resource,
+    columns::{Column, Columns},
+    kind::{CustomVersion, Scale, SelectableField, Source, VERBS},
+};
+use mosaic_schema::{Structural, Type};
+use serde_json::Value;
+
+use crate::{app::App, cache::Change};
+
+/// The prefix of the definitions' keys.
+pub const PREFIX: &str = "/apiextensions.k8s.io/customresourcedefinitions/";
+
+/// The rows of a definition, one for each version that is served; none while it is not established.
+pub fn rows(definition: &Value) -> Vec<Resource> {
+    let established = definition
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .any(|c| {
+            c.get("type").is_some_and(|t| t == "Established")
+                && c.get("status").is_some_and(|s| s == "True")
+        });
+    if !established {
+        return Vec::new();
+    }
+    let versions = definition
+        .pointer("/spec/versions")
+        .and_then(Value::as_array);
+    let storage: Arc<str> = versions
+        .into_iter()
+        .flatten()
+        .find(|version| {
+            version
+                .get("storage")
+                .is_some_and(|storage| storage == true)
+        })
+        .map(|version| arc(version, "/name"))
+        .unwrap_or_else(|| Arc::from(""));
+    versions
+        .into_iter()
+        .flatten()
+        .filter(|version| version.get("served").is_some_and(|served| served == true))
+        .map(|version| row(definition, version, storage.clone()))
+        .collect()
+}
+
+fn row(definition: &Value, version: &Value, storage_version: Arc<str>) -> Resource {
+    let schema = version
+        .pointer("/schema/openAPIV3Schema")
+        .cloned()
+        .unwrap_or_default();
+    let structural = Structural::compile(&schema).ok();
+    let ty = structural.as_ref().map_or_else(
+        || Arc::new(Type::default()),
+        |structural| structural.ty.clone(),
+    );
+    let group = arc(definition, "/spec/group");
+    let scale = version.pointer("/subresources/scale").map(|scale| Scale {
+        spec_replicas: dotless(scale, "/specReplicasPath"),
+        status_replicas: dotless(scale, "/statusReplicasPath"),
+        selector: scale
+            .get("labelSelectorPath")
+            .map(|_| dotless(scale, "/labelSelectorPath")),
+    });
+    Resource {
+        version: arc(version, "/name"),
+        kind: arc(definition, "/spec/names/kind"),
+        list_kind: arc(definition, "/spec/names/listKind"),
+        plural: arc(definition, "/spec/names/plural"),
+        singular: arc(definition, "/spec/names/singular"),
+        short_names: texts(definition, "/spec/names/shortNames"),
+        categories: texts(definition, "/spec/names/categories"),
+        namespaced: definition
+            .pointer("/spec/scope")
+            .is_some_and(|scope| scope == "Namespaced"),
+        verbs: VERBS.to_vec(),
+        ty,
+        status: version.pointer("/subresources/status").is_some(),
+        scale,
+        subresources: Vec::new(),
+        columns: columns(version),
+        selectable_fields: version
+            .get("selectableFields")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(|field| SelectableField {
+                path: dotless(field, "/jsonPath"),
+                default: "",
+            })
+            .collect(),
+        storage_group: group.clone(),
+        group,
+        source: Source::Custom(Arc::new(CustomVersion {
+            definition: arc(definition, "/metadata/name"),
+            storage_version,
+            structural,
+            schema,
+        })),
+    }
+}
+
+fn columns(version: &Value) -> Columns {
+    let given = version
+        .get("additionalPrinterColumns")
+        .and_then(Value::as_array);
+    let text = |column: &Value, key: &str| {
+        column
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    Columns::Custom(
+        given
+            .into_iter()
+            .flatten()
+            .map(|column| {
+                let definition = Column {
+                    name: text(column, "name"),
+                    ty: text(column, "type"),
+                    format: text(column, "format"),
+                    description: text(column, "description"),
+                    priority: column
+                        .get("priority")
+                        .and_then(Value::as_i64)
+                        .and_then(|p| i32::try_from(p).ok())
+                        .unwrap_or(0),
+                };
+                (definition, text(column, "jsonPath"))
+            })
+            .collect(),
+    )
+}
+
+fn arc(value: &Value, path: &str) -> Arc<str> {
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .into()
+}
+
+fn dotless(value: &Value, path: &str) -> Arc<str> {
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .trim_start_matches('.')
+        .into()
+}
+
+fn texts(value: &Value, path: &str) -> Vec<Arc<str>> {
+    value
+        .pointer(path)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(Arc::from)
+        .collect()
+}
+
+/// Brings the kind table up to the definitions in the cache.
+pub fn refresh(app: &App) {
+    let mut definitions = app.cache.kind(PREFIX).list(PREFIX);
+    definitions.sort_by(|a, b| a.key.cmp(&b.key));
+    let custom = definitions
+        .iter()
+        .flat_map(|definition| rows(&definition.value()))
+        .collect();
+    app.kinds.set_custom(&app.cache, custom);
+}
+
+/// Keeps the kind table up with the definitions from now on.
+pub fn observe(app: &Arc<App>) {
+    let weak = Arc::downgrade(app);
+    let observer = move |change: &Change| {
+        let Some(app) = weak.upgrade() else { return };
+        // Most writes of a definition are to its status; what it serves is in its spec.
+        let relevant = |value: &Value| {
+            let conditions = value.pointer("/status/conditions").cloned();
+            (value.get("spec").cloned(), conditions)
+        };
+        let same = !change.deleted
+            && change
+                .previous
+                .as_ref()
+                .is_some_and(|old| relevant(&old.value()) == relevant(&change.object.value()));
+        if !same {
+            refresh(&app);
+        }
+    };
+    app.cache.observe(PREFIX, Box::new(observer));
+}

@@ -1,0 +1,326 @@
+//! The way of a request: who asks, what for, may they, do it, write it down.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Body as HttpBody;
+use mosaic_api::{Reason, Status};
+use mosaic_auth::{Attributes, User};
+
+use crate::{
+    app::App,
+    audit::Trail,
+    http::{
+        accept::Accept,
+        path::{self, ResourcePath, Target},
+        query::Query,
+        respond::{self, Body},
+    },
+    identity::{self, Certificate},
+    kinds::Kind,
+    metrics::{DurationLabels, RequestLabels},
+    paths,
+    verbs::{Call, change, delete, read, review, subresource, watch, write::Part},
+};
+
+/// The largest body of a request, in bytes.
+pub const MAX_BODY: usize = 3 << 20;
+/// The longest path and query, in bytes.
+const MAX_URI: usize = 64 << 10;
+
+/// Answers a request. Connections add their client's [`Certificate`] to the extensions; a [`User`]
+/// there stands for a caller inside this process and is trusted as it is.
+pub async fn handle<B>(app: Arc<App>, request: Request<B>) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes> + Send,
+    B::Error: std::fmt::Display,
+{
+    let started = Instant::now();
+    app.metrics.in_flight.inc();
+    let mut seen = Seen::default();
+    let mut response = match answer(&app, request, &mut seen).await {
+        Ok(response) => response,
+        Err(status) => {
+            seen.trail.failed(&status);
+            respond::status(&status)
+        }
+    };
+    app.metrics.in_flight.dec();
+    let code = response.status().as_u16();
+    if let Ok(id) = HeaderValue::from_str(seen.trail.id()) {
+        response.headers_mut().insert("audit-id", id);
+    }
+    seen.trail.finished(&app, code);
+    if seen.verb != "watch" {
+        let labels = DurationLabels {
+            verb: seen.verb.to_owned(),
+            resource: seen.resource.clone(),
+        };
+        app.metrics
+            .durations
+            .get_or_create(&labels)
+            .observe(started.elapsed().as_secs_f64());
+    }
+    let labels = RequestLabels {
+        verb: seen.verb.to_owned(),
+        group: seen.group,
+        resource: seen.resource,
+        code,
+    };
+    app.metrics.requests.get_or_create(&labels).inc();
+    response
+}
+
+/// What has become known of a request, for metrics and audit.
+#[derive(Default)]
+struct Seen {
+    verb: &'static str,
+    group: String,
+    resource: String,
+    trail: Trail,
+}
+
+async fn answer<B>(
+    app: &Arc<App>,
+    request: Request<B>,
+    seen: &mut Seen,
+) -> Result<Response<Body>, Status>
+where
+    B: HttpBody<Data = Bytes> + Send,
+    B::Error: std::fmt::Display,
+{
+    let (mut parts, body) = request.into_parts();
+    if parts.uri.path().len() + parts.uri.query().map_or(0, str::len) > MAX_URI {
+        return Err(Status::bad_request(
+            "the path and query are longer than 64 KiB",
+        ));
+    }
+    let decoded = percent_encoding::percent_decode_str(parts.uri.path())
+        .decode_utf8()
+        .map_err(|_| Status::bad_request("the path is not UTF-8"))?
+        .into_owned();
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let target = path::parse(&decoded);
+    let verb = path::verb(
+        &parts.method,
+        &target,
+        query.as_ref().unwrap_or(&Query::default()),
+    );
+    seen.verb = verb;
+    let certificate = parts.extensions.remove::<Certificate>();
+    let user = match parts.extensions.remove::<Arc<User>>() {
+        Some(user) => user,
+        None => app
+            .identity
+            .user(&app.cache, certificate.as_ref(), &parts.headers)?,
+    };
+    seen.trail.begin(app, &parts, user.clone());
+    match target {
+        Target::NonResource => {
+            app.identity
+                .require(&Attributes::path(&user, verb, &decoded))?;
+            let accept = Accept::negotiate(&parts.headers).unwrap_or_default();
+            let response = paths::answer(app, &parts, &decoded, accept)?;
+            seen.resource = "-".to_owned();
+            Ok(response)
+        }
+        Target::Resource(path) => {
+            let query = query?;
+            seen.trail.about(&path, verb);
+            identity::authorize_resource(app, &user, verb, &path, &query.field_selector)?;
+            let snapshot = app.kinds.snapshot();
+            let kind = snapshot
+                .get(&path.group, &path.version, &path.plural)
+                .cloned()
+                .ok_or_else(Status::no_such_path)?;
+            // Only paths that are served become labels: others could be without number.
+            seen.group = path.group.clone();
+            seen.resource.clone_from(&path.plural);
+            check_path(&kind, &path)?;
+            let body = read_body(body, &parts.headers).await?;
+            seen.trail.body(&body);
+            let call = Call {
+                user: (*user).clone(),
+                path,
+                query,
+                kind,
+                accept: Accept::negotiate(&parts.headers)?,
+                method: parts.method.clone(),
+                headers: parts.headers,
+                body,
+            };
+            dispatch(app, &call).await
+        }
+    }
+}
+
+/// Whether a path fits its kind's scope.
+fn check_path(kind: &Kind, path: &ResourcePath) -> Result<(), Status> {
+    let in_namespace = !path.namespace.is_empty();
+    let is_namespace = &*kind.plural == "namespaces" && kind.group.is_empty();
+    let fits = if is_namespace {
+        true
+    } else if kind.namespaced {
+        in_namespace || path.name.is_empty()
+    } else {
+        !in_namespace
+    };
+    let known = path.subresource.is_empty()
+        || (path.subresource == "status" && kind.status)
+        || (path.subresource == "scale" && kind.scale.is_some())
+        || kind
+            .subresources
+            .iter()
+            .any(|sub| sub.name == path.subresource);
+    let rest_fits = path.rest.is_empty() || path.subresource == "proxy";
+    if fits && known && rest_fits {
+        Ok(())
+    } else {
+        Err(Status::no_such_path())
+    }
+}
+
+async fn read_body<B>(body: B, headers: &http::HeaderMap) -> Result<Bytes, Status>
+where
+    B: HttpBody<Data = Bytes> + Send,
+    B::Error: std::fmt::Display,
+{
+    let too_large = || {
+        Status::new(
+            Reason::RequestEntityTooLarge,
+            format!("Request entity too large: limit is {MAX_BODY}"),
+        )
+    };
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(too_large());
+    }
+    let body = std::pin::pin!(Limited::new(StringErrors(body), MAX_BODY));
+    match body.collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Err(error) => Err(Status::bad_request(format!(
+            "the body could not be read: {error}"
+        ))),
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A body whose errors are boxed text, as [`Limited`] demands.
+    struct StringErrors<B> { #[pin] inner: B }
+}
+
+#[allow(non_snake_case)]
+fn StringErrors<B>(inner: B) -> StringErrors<B> {
+    StringErrors { inner }
+}
+
+impl<B: HttpBody<Data = Bytes>> HttpBody for StringErrors<B>
+where
+    B::Error: std::fmt::Display,
+{
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        self.project()
+            .inner
+            .poll_frame(context)
+            .map(|frame| frame.map(|f| f.map_err(|e| e.to_string().into())))
+    }
+}
+
+async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status> {
+    let kind = &call.kind;
+    if !call.path.subresource.is_empty() {
+        return dispatch_subresource(app, call).await;
+    }
+    let collection = call.path.name.is_empty();
+    let verb = match (&call.method, collection) {
+        (&Method::GET | &Method::HEAD, true) if call.query.watch => "watch",
+        (&Method::GET | &Method::HEAD, true) => "list",
+        (&Method::GET | &Method::HEAD, false) => "get",
+        (&Method::POST, true) => "create",
+        (&Method::PUT, false) => "update",
+        (&Method::PATCH, false) => "patch",
+        (&Method::DELETE, false) => "delete",
+        (&Method::DELETE, true) => "deletecollection",
+        _ => return Err(method_not_allowed(call)),
+    };
+    if !kind.can(verb) {
+        return Err(method_not_allowed(call));
+    }
+    if kind.namespaced
+        && call.path.namespace.is_empty()
+        && matches!(verb, "create" | "deletecollection")
+    {
+        return Err(if verb == "create" {
+            Status::bad_request("an empty namespace may not be set during creation")
+        } else {
+            method_not_allowed(call)
+        });
+    }
+    match verb {
+        "watch" => watch::watch(app, call).await,
+        "list" => read::list(app, call).await,
+        "get" => read::get(app, call).await,
+        "create" if is_question(kind) => review::create(app, call).await,
+        "create" if &*kind.kind == "Binding" => subresource::bind_named(app, call).await,
+        "create" => change::create(app, call).await,
+        "update" => change::update(app, call, Part::Main).await,
+        "patch" => change::patch(app, call, Part::Main).await,
+        "delete" => delete::delete(app, call).await,
+        _ => delete::delete_collection(app, call).await,
+    }
+}
+
+/// Kinds of which nothing is stored.
+fn is_question(kind: &Kind) -> bool {
+    matches!(
+        &*kind.group,
+        "authentication.k8s.io" | "authorization.k8s.io"
+    )
+}
+
+async fn dispatch_subresource(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status> {
+    let method = &call.method;
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let part = match &*call.path.subresource {
+        "scale" if reads => return subresource::get_scale(app, call).await,
+        "scale" if matches!(*method, Method::PUT | Method::PATCH) => {
+            return subresource::put_scale(app, call).await;
+        }
+        "binding" if *method == Method::POST => return subresource::bind(app, call).await,
+        "eviction" if *method == Method::POST => return subresource::evict(app, call).await,
+        "token" if *method == Method::POST => return subresource::token(app, call).await,
+        "finalize" if *method == Method::PUT => return subresource::finalize(app, call).await,
+        "log" | "exec" | "attach" | "portforward" | "proxy" => {
+            return crate::streams::route(app, call).await;
+        }
+        "status" => Part::Status,
+        "approval" => Part::Approval,
+        "resize" => Part::Other("resize"),
+        "ephemeralcontainers" => Part::Other("ephemeralcontainers"),
+        _ => return Err(method_not_allowed(call)),
+    };
+    match *method {
+        Method::GET | Method::HEAD => read::get(app, call).await,
+        Method::PUT => change::update(app, call, part).await,
+        Method::PATCH => change::patch(app, call, part).await,
+        _ => Err(method_not_allowed(call)),
+    }
+}
+
+fn method_not_allowed(call: &Call) -> Status {
+    let _ = StatusCode::METHOD_NOT_ALLOWED;
+    Status::method_not_allowed("the server does not allow this method on the requested resource")
+        .about(&call.kind.group, &call.kind.plural, &call.path.name)
+}

@@ -1,0 +1,6 @@
+//! HTTP: paths, queries, content negotiation, responses, connections.
+
+pub mod accept;
+pub mod path;
+pub mod query;
+pub mod respond;

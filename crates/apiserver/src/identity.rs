@@ -1,0 +1,344 @@
+//! Who asks, and whether they may: the server's side of `mosaic-auth`.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, header};
+use jiff::Timestamp;
+use mosaic_api::{Reason, Status};
+use mosaic_auth::{
+    Attributes, Authorizer, User,
+    authn::{
+        Authenticator, AuthnError, BootstrapSecrets, BoundKind, BoundObjects, BoundRef,
+        ClientIdentity, Credentials, Impersonation, TokenIssuer, TokenSpec, websocket_token,
+    },
+    pki::Authority,
+    rbac::RbacKind,
+};
+use mosaic_schema::FieldError;
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    cache::{Cache, Change},
+    http::path::ResourcePath,
+    verbs::{Call, write},
+};
+
+/// What a connection's client certificate is worth.
+pub type Certificate = Arc<Result<Option<ClientIdentity>, AuthnError>>;
+
+/// Who may do what.
+pub struct Identity {
+    /// The cluster's own authority.
+    pub authority: Arc<Authority>,
+    /// Finds out who asks.
+    pub authenticator: Authenticator,
+    /// Decides whether they may.
+    pub authorizer: Arc<Authorizer>,
+    /// Issues service-account tokens.
+    pub issuer: TokenIssuer,
+}
+
+/// The objects that credentials are bound to, as the cache has them.
+pub struct Bound<'a>(pub &'a Cache);
+
+impl Bound<'_> {
+    fn find(&self, kind: BoundKind, namespace: &str, name: &str) -> Option<Value> {
+        let key = match kind {
+            BoundKind::ServiceAccount => format!("/core/serviceaccounts/{namespace}/{name}"),
+            BoundKind::Pod => format!("/core/pods/{namespace}/{name}"),
+            BoundKind::Secret => format!("/core/secrets/{namespace}/{name}"),
+            BoundKind::Node => format!("/core/nodes/{name}"),
+        };
+        Some(self.0.get(&key)?.value())
+    }
+}
+
+impl BoundObjects for Bound<'_> {
+    fn uid_of(&self, kind: BoundKind, namespace: &str, name: &str) -> Option<String> {
+        write::text(&self.find(kind, namespace, name)?, "uid")
+    }
+
+    fn deletion_of(&self, kind: BoundKind, namespace: &str, name: &str) -> Option<i64> {
+        let at = write::text(&self.find(kind, namespace, name)?, "deletionTimestamp")?;
+        at.parse::<Timestamp>().ok().map(Timestamp::as_second)
+    }
+}
+
+impl BootstrapSecrets for Bound<'_> {
+    fn bootstrap_secret(&self, name: &str) -> Option<Arc<Value>> {
+        Some(Arc::new(
+            self.0
+                .get(&format!("/core/secrets/kube-system/{name}"))?
+                .value(),
+        ))
+    }
+}
+
+impl Identity {
+    /// Who makes a request, after impersonation.
+    ///
+    /// # Errors
+    /// 401 for a credential that is wrong; 403 for impersonation that is not allowed.
+    pub fn user(
+        &self,
+        cache: &Cache,
+        certificate: Option<&Certificate>,
+        headers: &HeaderMap,
+    ) -> Result<Arc<User>, Status> {
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|value: &http::HeaderValue| value.to_str().ok())
+        };
+        let protocol_token = text(header::SEC_WEBSOCKET_PROTOCOL).and_then(websocket_token);
+        let credentials = Credentials {
+            certificate: certificate.map(|certificate| &**certificate),
+            authorization: text(header::AUTHORIZATION),
+            token: protocol_token.as_deref(),
+        };
+        let now = Timestamp::now().as_second();
+        let user = self
+            .authenticator
+            .authenticate(&credentials, &Bound(cache), now)
+            .map_err(|error| {
+                tracing::debug!(%error, "a request is not authenticated");
+                Status::new(Reason::Unauthorized, "Unauthorized")
+            })?;
+        let pairs = headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let Some(impersonation) =
+            Impersonation::parse(pairs).map_err(|error| Status::bad_request(error.to_string()))?
+        else {
+            return Ok(user);
+        };
+        for check in impersonation.checks() {
+            self.require(&check.attributes(&user))?;
+        }
+        Ok(Arc::new(impersonation.user()))
+    }
+
+    /// Lets a request through, or says why not.
+    ///
+    /// # Errors
+    /// 403 with Kubernetes' words.
+    pub fn require(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        let decision = self.authorizer.authorize(attributes);
+        if decision.allowed {
+            return Ok(());
+        }
+        let message = attributes.forbidden_message(&decision.reason);
+        Err(if attributes.is_resource() {
+            Status::forbidden(
+                attributes.group,
+                attributes.resource,
+                attributes.name,
+                &message,
+            )
+        } else {
+            Status::new(Reason::Forbidden, format!("forbidden: {message}"))
+        })
+    }
+
+    /// Answers a `TokenReview`'s question.
+    pub fn review(&self, cache: &Cache, token: &str, audiences: &[String]) -> Value {
+        self.authenticator.review(
+            token,
+            audiences,
+            &Bound(cache),
+            Timestamp::now().as_second(),
+        )
+    }
+
+    /// Issues a token for a service account, and returns the answered `TokenRequest`.
+    ///
+    /// # Errors
+    /// 422 for what cannot be issued, 404 for a bound object that is not there.
+    pub fn issue_token(
+        &self,
+        app: &App,
+        call: &Call,
+        account: &Value,
+        request: &Value,
+    ) -> Result<Value, Status> {
+        let refuse = |errors: &[FieldError]| {
+            Err(Status::invalid(
+                "authentication.k8s.io",
+                "TokenRequest",
+                &call.path.name,
+                errors,
+            ))
+        };
+        let text = |path: &str| {
+            request
+                .pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let mut spec = TokenSpec {
+            namespace: call.path.namespace.clone(),
+            name: call.path.name.clone(),
+            uid: write::text(account, "uid").unwrap_or_default(),
+            audiences: request
+                .pointer("/spec/audiences")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(|audience| audience.as_str().map(str::to_owned))
+                .collect(),
+            expiration_seconds: request
+                .pointer("/spec/expirationSeconds")
+                .and_then(Value::as_i64),
+            ..TokenSpec::default()
+        };
+        if request
+            .pointer("/spec/boundObjectRef")
+            .is_some_and(Value::is_object)
+        {
+            let (kind_name, name, uid) = (
+                text("/spec/boundObjectRef/kind"),
+                text("/spec/boundObjectRef/name"),
+                text("/spec/boundObjectRef/uid"),
+            );
+            let Some(kind) =
+                BoundKind::from_kind(&kind_name).filter(|kind| *kind != BoundKind::ServiceAccount)
+            else {
+                return refuse(&[FieldError::not_supported(
+                    "spec.boundObjectRef.kind",
+                    kind_name,
+                    &["Pod", "Secret", "Node"],
+                )]);
+            };
+            let plural = format!("{}s", kind_name.to_lowercase());
+            let Some(object) = Bound(&app.cache).find(kind, &call.path.namespace, &name) else {
+                return Err(Status::not_found("", &plural, &name));
+            };
+            let is = write::text(&object, "uid").unwrap_or_default();
+            if !uid.is_empty() && uid != is {
+                let why = format!(
+                    "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+                );
+                return Err(Status::conflict("", &plural, &name, &why));
+            }
+            if kind == BoundKind::Pod {
+                let pod_account = object
+                    .pointer("/spec/serviceAccountName")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                if pod_account != call.path.name {
+                    return refuse(&[FieldError::invalid(
+                        "spec.boundObjectRef.name",
+                        name,
+                        format!(
+                            "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
+                            call.path.name
+                        ),
+                    )]);
+                }
+                if let Some(node) = object
+                    .pointer("/spec/nodeName")
+                    .and_then(Value::as_str)
+                    .filter(|node| !node.is_empty())
+                {
+                    let uid = Bound(&app.cache)
+                        .uid_of(BoundKind::Node, "", node)
+                        .unwrap_or_default();
+                    spec.node = Some(BoundRef {
+                        name: node.to_owned(),
+                        uid,
+                    });
+                }
+            }
+            spec.bound = Some((kind, BoundRef { name, uid: is }));
+        }
+        let issued = match self.issuer.issue(&spec, Timestamp::now().as_second()) {
+            Ok(issued) => issued,
+            Err(error) => {
+                let asked = spec.expiration_seconds.unwrap_or_default();
+                return refuse(&[FieldError::invalid(
+                    "spec.expirationSeconds",
+                    asked,
+                    error.to_string(),
+                )]);
+            }
+        };
+        let expires = Timestamp::from_second(issued.expires_at).unwrap_or(Timestamp::MAX);
+        let mut answer = request.clone();
+        write::set_meta(&mut answer, "name", json!(call.path.name));
+        write::set_meta(&mut answer, "namespace", json!(call.path.namespace));
+        write::set_meta(
+            &mut answer,
+            "creationTimestamp",
+            json!(mosaic_api::time::format(Timestamp::now())),
+        );
+        if let Some(answer) = answer.as_object_mut() {
+            answer.insert(
+                "status".to_owned(),
+                json!({"token": issued.token, "expirationTimestamp": mosaic_api::time::format(expires)}),
+            );
+        }
+        Ok(answer)
+    }
+}
+
+/// Whether a request about objects may go on: the check that every one passes.
+///
+/// # Errors
+/// 403 with Kubernetes' words.
+pub fn authorize_resource(
+    app: &App,
+    user: &User,
+    verb: &str,
+    path: &ResourcePath,
+    field_selector: &str,
+) -> Result<(), Status> {
+    let selected = |field: &str| {
+        field_selector.split(',').find_map(|part| {
+            let (key, value) = part.split_once('=')?;
+            (key == field).then(|| value.trim_start_matches('='))
+        })
+    };
+    // A list or watch of one object by name is a right to that object.
+    let name = if path.name.is_empty() && matches!(verb, "list" | "watch" | "deletecollection") {
+        selected("metadata.name").unwrap_or_default()
+    } else {
+        &path.name
+    };
+    app.identity.require(&Attributes {
+        user,
+        verb,
+        group: &path.group,
+        resource: &path.plural,
+        subresource: &path.subresource,
+        namespace: &path.namespace,
+        name,
+        path: "",
+        selected_node: selected("spec.nodeName"),
+    })
+}
+
+/// Keeps the authorizer up with the objects that it decides by.
+pub fn observe(cache: &Cache, authorizer: &Arc<Authorizer>) {
+    for (plural, kind) in [
+        ("roles", RbacKind::Role),
+        ("clusterroles", RbacKind::ClusterRole),
+        ("rolebindings", RbacKind::RoleBinding),
+        ("clusterrolebindings", RbacKind::ClusterRoleBinding),
+    ] {
+        let authorizer = authorizer.clone();
+        let observer = move |change: &Change| {
+            let mut rbac = authorizer.rbac_mut();
+            if change.deleted {
+                rbac.remove(kind, change.object.namespace(), change.object.name());
+            } else {
+                rbac.upsert(&change.object.value());
+            }
+        };
+        cache.observe(
+            &format!("/rbac.authorization.k8s.io/{plural}/"),
+            Box::new(observer),
+        );
+    }
+}

@@ -1,0 +1,350 @@
+//! Starting, serving and stopping.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use jiff::Timestamp;
+use mosaic_auth::{
+    Authorizer, User,
+    audit::{AuditLog, AuditPolicy},
+    authn::{Authenticator, ServiceAccountTokens, TokenIssuer, client_identity},
+    pki::{self, Authority, PkiError, ServingResolver},
+    write_private,
+};
+use mosaic_store::{Expect, Store, StoreError, Write};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    ISSUER, LocalService,
+    app::App,
+    bootstrap,
+    cache::Cache,
+    custom,
+    documents::Documents,
+    handler,
+    identity::{self, Certificate, Identity},
+    kinds::KindTable,
+    metrics::Metrics,
+};
+
+/// How long a client has to finish the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a client has to send the head of a request.
+const REQUEST_HEAD: Duration = Duration::from_secs(30);
+/// How long requests in progress have to finish when the server stops.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Where the servers of one store share their authority.
+const AUTHORITY_KEY: &str = "/mosaic/authority/cluster";
+
+/// The settings of a server.
+pub struct Options {
+    /// The directory of the server's own files.
+    pub data_dir: PathBuf,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The address that others reach the server at; by default the one it listens on.
+    pub advertise: Option<std::net::IpAddr>,
+    /// More names and addresses for the serving certificate.
+    pub names: Vec<String>,
+    /// Whether requests without a credential are answered as `system:anonymous`.
+    pub anonymous: bool,
+    /// The range that services get their addresses from.
+    pub service_range: ipnet::IpNet,
+    /// Which requests are written down where.
+    pub audit: Option<(AuditPolicy, AuditLog)>,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A file of the data directory.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: std::io::Error,
+    },
+    /// The address to listen on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What failed.
+        source: std::io::Error,
+    },
+    /// Keys and certificates.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An object that every cluster has could not be written.
+    #[error("writing the objects that every cluster has: {0}")]
+    Bootstrap(mosaic_api::Status),
+}
+
+/// A server that is ready.
+pub struct Server {
+    app: Arc<App>,
+    address: SocketAddr,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts a server over a store: reads it, and answers requests once this returns.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn start(options: Options, store: Arc<dyn Store>) -> Result<Self, ServerError> {
+        let listener =
+            TcpListener::bind(options.listen)
+                .await
+                .map_err(|source| ServerError::Listen {
+                    address: options.listen,
+                    source,
+                })?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| ServerError::Listen {
+                address: options.listen,
+                source,
+            })?;
+        let authority = Arc::new(shared_authority(&options, &*store).await?);
+        let app = Arc::new(assemble(&options, store, authority.clone()));
+        load(&app).await?;
+        let names = pki::serving_names(address, &names_of(&options));
+        let directory = options.data_dir.join("pki");
+        let certificate =
+            authority.serving_certificate(&directory, &names, Timestamp::now().as_second())?;
+        let resolver = ServingResolver::new(&certificate)?;
+        let tls = pki::rustls_server_config(&authority, resolver.clone())?;
+        tokio::spawn(renew(app.clone(), resolver, certificate, directory, names));
+        let advertised = SocketAddr::new(options.advertise.unwrap_or(address.ip()), address.port());
+        bootstrap::run(&app, advertised)
+            .await
+            .map_err(ServerError::Bootstrap)?;
+        write_kubeconfig(&options, &authority, address)?;
+        let serving = tokio::spawn(accept(app.clone(), listener, TlsAcceptor::from(tls)));
+        Ok(Self {
+            app,
+            address,
+            serving,
+        })
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The API without a socket, as this user sees it.
+    pub fn local(&self, user: User) -> LocalService {
+        LocalService::new(self.app.clone(), user)
+    }
+
+    /// Stops: takes no new connections, ends watches, and lets requests in progress finish.
+    pub async fn stop(self) {
+        self.app.shutdown.cancel();
+        if self.serving.await.is_err() {
+            tracing::warn!("the accept loop had failed");
+        }
+        if let Some((_, log)) = &self.app.audit {
+            log.flush();
+        }
+    }
+}
+
+fn names_of(options: &Options) -> Vec<String> {
+    let mut names = options.names.clone();
+    names.extend(options.advertise.map(|address| address.to_string()));
+    names
+}
+
+fn assemble(options: &Options, store: Arc<dyn Store>, authority: Arc<Authority>) -> App {
+    let cache = Arc::new(Cache::new(store.clone()));
+    let authorizer = Arc::new(Authorizer::new());
+    identity::observe(&cache, &authorizer);
+    let tokens = Arc::new(ServiceAccountTokens::new(&authority, ISSUER, Vec::new()));
+    App {
+        kinds: KindTable::new(&cache),
+        identity: Identity {
+            authenticator: Authenticator::new(tokens, options.anonymous),
+            authorizer,
+            issuer: TokenIssuer::new(&authority, ISSUER, Vec::new()),
+            authority,
+        },
+        cache,
+        store,
+        audit: None,
+        metrics: Metrics::default(),
+        documents: Documents::default(),
+        service_range: options.service_range,
+        shutdown: CancellationToken::new(),
+    }
+}
+
+/// The authority that all servers of a store share: the stored one, else this server's own, which
+/// becomes the stored one unless another server was first.
+async fn shared_authority(options: &Options, store: &dyn Store) -> Result<Authority, ServerError> {
+    let directory = options.data_dir.join("pki");
+    loop {
+        if let Some(entry) = store.get(AUTHORITY_KEY).await? {
+            let authority = Authority::import(&entry.value)?;
+            authority.save(&directory)?;
+            return Ok(authority);
+        }
+        let own = Authority::load_or_create(&directory)?;
+        let write = Write {
+            key: AUTHORITY_KEY.into(),
+            expect: Expect::Absent,
+            value: Some(own.export()?.into()),
+        };
+        match store.write(write).await {
+            Ok(_) => return Ok(own),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(other) => return Err(other.into()),
+        }
+    }
+}
+
+/// Fills the cache, custom kinds first, and keeps it up from then on.
+async fn load(app: &Arc<App>) -> Result<(), ServerError> {
+    app.cache.load_prefix(custom::PREFIX).await?;
+    custom::refresh(app);
+    custom::observe(app);
+    app.cache.load().await?;
+    tokio::spawn(app.cache.clone().follow());
+    if app.store.exclusive() {
+        crate::admission::sweep_claims(app).await;
+    }
+    Ok(())
+}
+
+fn write_kubeconfig(
+    options: &Options,
+    authority: &Authority,
+    address: SocketAddr,
+) -> Result<(), ServerError> {
+    let host = match options.advertise {
+        Some(address) => address,
+        None if address.ip().is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        None => address.ip(),
+    };
+    let url = format!("https://{}", SocketAddr::new(host, address.port()));
+    let text = pki::admin_kubeconfig(authority, &url)?;
+    let path = options.data_dir.join("admin.kubeconfig");
+    write_private(&path, text.as_bytes()).map_err(|source| ServerError::File { path, source })
+}
+
+/// Replaces the serving certificate before it ends.
+async fn renew(
+    app: Arc<App>,
+    resolver: Arc<ServingResolver>,
+    mut certificate: pki::ServingCertificate,
+    directory: PathBuf,
+    names: Vec<pki::San>,
+) {
+    let mut hourly = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        tokio::select! {
+            _ = hourly.tick() => {}
+            () = app.shutdown.cancelled() => return,
+        }
+        let now = Timestamp::now().as_second();
+        if !certificate.needs_renewal(now) {
+            continue;
+        }
+        match app
+            .identity
+            .authority
+            .serving_certificate(&directory, &names, now)
+        {
+            Ok(fresh) => {
+                if let Err(error) = resolver.replace(&fresh) {
+                    tracing::error!(%error, "the new serving certificate cannot be used");
+                }
+                certificate = fresh;
+            }
+            Err(error) => tracing::error!(%error, "the serving certificate cannot be renewed"),
+        }
+    }
+}
+
+/// Takes connections until the server stops.
+async fn accept(app: Arc<App>, listener: TcpListener, tls: TlsAcceptor) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = app.shutdown.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // Small answers must not wait for more to fill a packet.
+                let _ = stream.set_nodelay(true);
+                connections.spawn(connection(app.clone(), tls.clone(), stream));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: others must end first.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("some requests did not finish in time");
+    }
+}
+
+async fn connection(app: Arc<App>, tls: TlsAcceptor, stream: tokio::net::TcpStream) {
+    let stream = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => return tracing::debug!("TLS handshake took too long"),
+    };
+    let certificate: Option<Certificate> = stream.get_ref().1.peer_certificates().map(|chain| {
+        let now = Timestamp::now().as_second();
+        Arc::new(client_identity(&app.identity.authority, chain, now))
+    });
+    let shutdown = app.shutdown.clone();
+    let service =
+        hyper::service::service_fn(move |mut request: ::http::Request<hyper::body::Incoming>| {
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
+            let app = app.clone();
+            async move { Ok::<_, std::convert::Infallible>(handler::handle(app, request).await) }
+        });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(250)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended");
+    }
+}

@@ -1,0 +1,186 @@
+//! create, update and patch as requests.
+
+use http::{Response, StatusCode};
+use mosaic_api::{Reason, Status};
+use serde_json::Value;
+
+use super::{
+    Call, body,
+    write::{self, Changed, Part, WriteOptions, Written},
+};
+use crate::{
+    app::App,
+    http::respond::{self, Body},
+    render,
+};
+
+/// What patches may be sent.
+const PATCHES: &str = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml";
+
+/// POST to a collection.
+pub async fn create(app: &App, call: &Call) -> Result<Response<Body>, Status> {
+    let options = WriteOptions::new(call)?;
+    let mut complaints = Vec::new();
+    let object = body::read(call, &mut complaints)?;
+    let mut warnings = Vec::new();
+    options.validation.judge(complaints, &mut warnings)?;
+    let mut written = write::create(app, call, &options, object).await?;
+    warnings.append(&mut written.warnings);
+    written.warnings = warnings;
+    Ok(respond_with(call, written))
+}
+
+/// PUT of an object or a part of it.
+pub async fn update(app: &App, call: &Call, part: Part) -> Result<Response<Body>, Status> {
+    let options = WriteOptions::new(call)?;
+    let mut complaints = Vec::new();
+    let object = body::read(call, &mut complaints)?;
+    let mut warnings = Vec::new();
+    options.validation.judge(complaints, &mut warnings)?;
+    let mut placed = object;
+    if placed.is_object() {
+        write::check_name(call, &mut placed)?;
+        write::place_in_namespace(call, &mut placed)?;
+    }
+    let change = |_: &Value| {
+        Ok(Changed {
+            object: placed.clone(),
+            tracked: false,
+        })
+    };
+    let written = write::modify(app, call, &options, part, warnings, &change).await;
+    match written {
+        Err(status)
+            if status.reason == Reason::NotFound
+                && part == Part::Main
+                && matches!(
+                    &*call.kind.kind,
+                    "Lease" | "Event" | "Endpoints" | "LimitRange"
+                ) =>
+        {
+            // Kinds that a PUT may create, as in Kubernetes.
+            let written = write::create(app, call, &options, placed).await?;
+            Ok(respond_with(call, written))
+        }
+        other => Ok(respond_with(call, other?)),
+    }
+}
+
+/// PATCH of an object or a part of it.
+pub async fn patch(app: &App, call: &Call, part: Part) -> Result<Response<Body>, Status> {
+    let mut options = WriteOptions::new(call)?;
+    let media_type = body::media_type(call);
+    if media_type == "application/apply-patch+yaml" {
+        if call.query.field_manager.is_empty() {
+            let error =
+                mosaic_schema::FieldError::required("fieldManager", "is required for apply patch");
+            return Err(Status::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
+        }
+        let mut complaints = Vec::new();
+        let config = body::read(call, &mut complaints)?;
+        let written = write::apply(app, call, &options, part, config, complaints).await?;
+        return Ok(respond_with(call, written));
+    }
+    if call.query.force.is_some() {
+        let error = mosaic_schema::FieldError::forbidden(
+            "force",
+            "may not be specified for non-apply patch",
+        );
+        return Err(Status::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
+    }
+    let patcher = Patcher::new(call, &media_type)?;
+    // A patch names what it changes; what it leaves alone is not its fault.
+    let complaints = patcher.complaints.clone();
+    let mut warnings = Vec::new();
+    options.validation.judge(complaints, &mut warnings)?;
+    if options.manager.is_empty() {
+        options.manager = "unknown".to_owned();
+    }
+    let change = |current: &Value| {
+        let mut object = current.clone();
+        // A patch is to the current object unless it says otherwise.
+        write::remove_meta(&mut object, "resourceVersion");
+        patcher.apply(call, &mut object)?;
+        Ok(Changed {
+            object,
+            tracked: false,
+        })
+    };
+    let written = write::modify(app, call, &options, part, warnings, &change).await?;
+    Ok(respond_with(call, written))
+}
+
+/// A patch other than server-side apply.
+pub struct Patcher {
+    kind: PatchKind,
+    bytes: bytes::Bytes,
+    parsed: Value,
+    /// Fields that stand twice in the patch.
+    pub complaints: Vec<String>,
+}
+
+enum PatchKind {
+    Json,
+    Merge,
+    Strategic,
+}
+
+impl Patcher {
+    /// Reads the patch of a call.
+    ///
+    /// # Errors
+    /// 415 for media types that the kind does not take, 400 for a patch that is not JSON.
+    pub fn new(call: &Call, media_type: &str) -> Result<Self, Status> {
+        let kind = match media_type {
+            "application/json-patch+json" => PatchKind::Json,
+            "application/merge-patch+json" => PatchKind::Merge,
+            "application/strategic-merge-patch+json" if call.kind.custom().is_none() => {
+                PatchKind::Strategic
+            }
+            _ => return Err(body::unsupported(PATCHES)),
+        };
+        let mut complaints = Vec::new();
+        let parsed = body::read_as("application/json", &call.body, &mut complaints)?;
+        Ok(Self {
+            kind,
+            bytes: call.body.clone(),
+            parsed,
+            complaints,
+        })
+    }
+
+    /// Applies the patch.
+    ///
+    /// # Errors
+    /// 400 or 422, as the kind of patch has it.
+    pub fn apply(&self, call: &Call, object: &mut Value) -> Result<(), Status> {
+        let done = match self.kind {
+            PatchKind::Json => mosaic_patch::json_patch(object, &self.bytes),
+            PatchKind::Merge => mosaic_patch::merge_patch(object, &self.bytes),
+            PatchKind::Strategic => {
+                mosaic_patch::strategic_merge(object, self.parsed.clone(), &call.kind.ty)
+            }
+        };
+        done.map_err(|error| {
+            let reason = match error.code() {
+                413 => Reason::RequestEntityTooLarge,
+                422 => Reason::Invalid,
+                _ => Reason::BadRequest,
+            };
+            Status::new(reason, error.to_string())
+        })
+    }
+}
+
+/// The response to a write.
+pub fn respond_with(call: &Call, written: Written) -> Response<Body> {
+    let code = if written.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let json = render::value(&call.kind, call.accept.form, call.include(), written.object);
+    let mut response = respond::json_bytes(code, call.accept, json);
+    respond::add_warnings(&mut response, &written.warnings);
+    response
+}

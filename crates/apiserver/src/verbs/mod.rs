@@ -1,0 +1,81 @@
+//! What can be done with objects.
+
+pub mod body;
+pub mod change;
+pub mod delete;
+pub mod read;
+pub mod review;
+pub mod select;
+pub mod subresource;
+pub mod watch;
+pub mod write;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use mosaic_auth::User;
+
+use crate::{
+    http::{accept::Accept, path::ResourcePath, query::Query},
+    kinds::Kind,
+    render::IncludeObject,
+};
+
+/// A request about objects: who asks, for what, and how to answer.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Who asks.
+    pub user: User,
+    /// What the path names.
+    pub path: ResourcePath,
+    /// The parameters.
+    pub query: Query,
+    /// The kind.
+    pub kind: Arc<Kind>,
+    /// How to answer.
+    pub accept: Accept,
+    /// The method.
+    pub method: http::Method,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body; empty if there is none.
+    pub body: Bytes,
+}
+
+impl Call {
+    /// How much of an object the rows of a table carry.
+    pub fn include(&self) -> IncludeObject {
+        let asked = self
+            .query
+            .others
+            .iter()
+            .find(|(key, _)| key == "includeObject")
+            .map_or("", |(_, value)| value);
+        IncludeObject::parse(asked).unwrap_or_default()
+    }
+
+    /// The key of the object that the path names.
+    pub fn key(&self) -> String {
+        self.kind.storage_key(&self.path.namespace, &self.path.name)
+    }
+
+    /// Whether the call replaces an object, rather than patching it.
+    pub fn method_is_update(&self) -> bool {
+        self.method == http::Method::PUT
+    }
+
+    /// The path of another object beside the one that the call names.
+    pub fn path_of(&self, name: &str) -> ResourcePath {
+        ResourcePath {
+            name: name.to_owned(),
+            subresource: String::new(),
+            ..self.path.clone()
+        }
+    }
+
+    /// 404 for the object that the path names.
+    pub fn not_found(&self) -> mosaic_api::Status {
+        mosaic_api::Status::not_found(&self.kind.group, &self.kind.plural, &self.path.name)
+    }
+}
