@@ -67,6 +67,9 @@ fn of_status(number: i32, message: &str, connection_refused: bool) -> Fault {
         code::OUT_OF_RANGE if message.contains("too large") => Fault::TooLarge(text),
         code::RESOURCE_EXHAUSTED if message.contains("space exceeded") => Fault::NoSpace(text),
         code::RESOURCE_EXHAUSTED if message.contains("too many requests") => Fault::NotTaken(text),
+        code::RESOURCE_EXHAUSTED if message.contains("larger than max") => Fault::Refused(
+            "the request is too large: etcd takes up to its --max-request-bytes".into(),
+        ),
         // A member without a leader turns calls away before it proposes them.
         code::UNAVAILABLE if connection_refused || message == "etcdserver: no leader" => {
             Fault::NotTaken(text)

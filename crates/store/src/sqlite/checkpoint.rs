@@ -27,6 +27,8 @@ const IDLE: Duration = Duration::from_secs(2);
 /// How long the log is, and the thread's bell.
 pub(crate) struct Checkpointer {
     state: Mutex<State>,
+    /// Held while one of the two checkpoints: SQLite would turn the other away.
+    turn: Mutex<()>,
     bell: Condvar,
 }
 
@@ -60,6 +62,7 @@ impl Checkpointer {
                 failing: false,
                 closed: false,
             }),
+            turn: Mutex::default(),
             bell: Condvar::new(),
         });
         let for_thread = checkpointer.clone();
@@ -80,10 +83,8 @@ impl Checkpointer {
         state.length += bytes;
         state.unmoved += bytes;
         if state.length >= state.limit {
-            let before = state.length;
             drop(state);
-            let outcome = checkpoint(writer);
-            self.record(outcome, before);
+            self.checkpoint(writer);
         } else if was_clean || state.unmoved >= SOFT_BYTES {
             self.bell.notify_one();
         }
@@ -105,15 +106,21 @@ impl Checkpointer {
             if state.closed {
                 return;
             }
-            let before = state.length;
             drop(state);
-            let outcome = checkpoint(connection);
-            self.record(outcome, before);
+            self.checkpoint(connection);
             state = self.state.lock();
             if state.failing && !state.closed {
                 self.bell.wait_while_for(&mut state, |s| !s.closed, IDLE);
             }
         }
+    }
+
+    fn checkpoint(&self, connection: &Connection) {
+        let turn = self.turn.lock();
+        let before = self.state.lock().length;
+        let outcome = checkpoint(connection);
+        self.record(outcome, before);
+        drop(turn);
     }
 
     fn record(&self, outcome: rusqlite::Result<Moved>, before: u64) {
@@ -150,7 +157,7 @@ impl Checkpointer {
 
 fn checkpoint(connection: &Connection) -> rusqlite::Result<Moved> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-        // -1 when there is no log yet.
+        // -1, when there is no log yet, counts as nothing.
         Ok(Moved {
             frames: database::from_sql(row.get(1)?),
             moved: database::from_sql(row.get(2)?),
