@@ -46,22 +46,25 @@ fn workload(spec: &Node, kind: &str, noun: &str, e: &mut Errors) {
     if !selector.is_set() {
         e.required(&selector, "");
     } else {
+        let before = e.count();
         pods::label_selector(&selector, e);
         let empty =
             selector.get("matchLabels").is_empty() && selector.get("matchExpressions").is_empty();
         if empty {
             e.invalid(&selector, format!("empty selector is invalid for {noun}"));
         }
-        template_matches(&selector, &template, empty, e);
+        if e.count() == before {
+            template_matches(&selector, &template, e);
+        }
     }
     pods::template(&template, e);
     always_running(&template, kind, e);
 }
 
-fn template_matches(selector: &Node, template: &Node, empty: bool, e: &mut Errors) {
+fn template_matches(selector: &Node, template: &Node, e: &mut Errors) {
     let metadata = template.get("metadata");
     let labels = metadata.get("labels");
-    if !empty && !pods::selector_matches(selector, &labels) {
+    if !pods::selector_matches(selector, &labels) {
         e.invalid_as(
             &labels,
             labels.value().cloned().unwrap_or_default(),

@@ -1,5 +1,10 @@
 //! Builders and checks that the tests share.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a wrong path is a mistake in the test"
+)]
 
 use mosaic_api::GroupKind;
 use mosaic_validation::{
