@@ -101,7 +101,7 @@ impl Server {
     ///
     /// # Errors
     /// What stands in the way.
-    pub async fn start(options: Options, store: Arc<dyn Store>) -> Result<Self, ServerError> {
+    pub async fn start(mut options: Options, store: Arc<dyn Store>) -> Result<Self, ServerError> {
         let listener =
             TcpListener::bind(options.listen)
                 .await
@@ -116,7 +116,7 @@ impl Server {
                 source,
             })?;
         let authority = Arc::new(shared_authority(&options, &*store).await?);
-        let app = Arc::new(assemble(&options, store, authority.clone()));
+        let app = Arc::new(assemble(&mut options, store, authority.clone()));
         load(&app).await?;
         let names = pki::serving_names(address, &names_of(&options));
         let directory = options.data_dir.join("pki");
@@ -166,7 +166,7 @@ fn names_of(options: &Options) -> Vec<String> {
     names
 }
 
-fn assemble(options: &Options, store: Arc<dyn Store>, authority: Arc<Authority>) -> App {
+fn assemble(options: &mut Options, store: Arc<dyn Store>, authority: Arc<Authority>) -> App {
     let cache = Arc::new(Cache::new(store.clone()));
     let authorizer = Arc::new(Authorizer::new());
     identity::observe(&cache, &authorizer);
@@ -181,7 +181,7 @@ fn assemble(options: &Options, store: Arc<dyn Store>, authority: Arc<Authority>)
         },
         cache,
         store,
-        audit: None,
+        audit: options.audit.take(),
         metrics: Metrics::default(),
         documents: Documents::default(),
         service_range: options.service_range,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 use ipnet::IpNet;
+use mosaic_auth::audit::{AuditLog, AuditLogOptions, AuditPolicy};
 
 use crate::failure::Failure;
 use crate::output::log;
@@ -244,9 +245,105 @@ pub(crate) fn run(args: ServerArgs) -> Result<(), Failure> {
     runtime.block_on(serve(args))
 }
 
-/// Wires the settings to the server.
-async fn serve(_args: ServerArgs) -> Result<(), Failure> {
-    Err(Failure::new("this build has no server"))
+/// Starts the server over its store, and stops it when the process is told to.
+async fn serve(args: ServerArgs) -> Result<(), Failure> {
+    let directory = args.data_dir.clone();
+    std::fs::create_dir_all(&directory).map_err(|error| {
+        Failure::new(format!(
+            "data-dir: cannot make {}: {error}",
+            directory.display()
+        ))
+        .hint("choose a directory that this user may write to, with --data-dir DIR")
+    })?;
+    let store = open_store(&args).await?;
+    let options = mosaic_apiserver::Options {
+        data_dir: directory,
+        listen: args.listen,
+        advertise: args.advertise_address,
+        names: args.tls_san.clone(),
+        anonymous: args.anonymous_auth,
+        service_range: args.service_cluster_ip_range,
+        audit: audit(&args)?,
+    };
+    let server = mosaic_apiserver::Server::start(options, store)
+        .await
+        .map_err(|error| Failure::new(format!("cannot start the server: {error}")))?;
+    tracing::info!(address = %format!("https://{}", server.address()), "ready");
+    told_to_stop().await?;
+    tracing::info!("stopping");
+    server.stop().await;
+    Ok(())
+}
+
+async fn open_store(args: &ServerArgs) -> Result<std::sync::Arc<dyn mosaic_store::Store>, Failure> {
+    match &args.store {
+        Store::Sqlite => {
+            let store = mosaic_store::Sqlite::open(&args.data_dir).map_err(|error| {
+                Failure::new(format!(
+                    "cannot open the database in {}: {error}",
+                    args.data_dir.display()
+                ))
+            })?;
+            Ok(std::sync::Arc::new(store))
+        }
+        Store::Etcd(urls) => {
+            let secure = urls.iter().any(|url| url.starts_with("https:"));
+            let tls = secure.then(|| mosaic_store::EtcdTls {
+                ca: args.etcd_ca.clone(),
+                cert: args.etcd_cert.clone(),
+                key: args.etcd_key.clone(),
+            });
+            let options = mosaic_store::EtcdOptions { tls, ..mosaic_store::EtcdOptions::default() };
+            let store = mosaic_store::Etcd::connect(urls, "", options)
+                .await
+                .map_err(|error| {
+                    Failure::new(format!("cannot reach etcd at {}: {error}", urls.join(", "))).hint(
+                        "check that its members run, and that the URLs and certificates are theirs",
+                    )
+                })?;
+            Ok(std::sync::Arc::new(store))
+        }
+    }
+}
+
+fn audit(args: &ServerArgs) -> Result<Option<(AuditPolicy, AuditLog)>, Failure> {
+    let Some(path) = &args.audit_log else {
+        return Ok(None);
+    };
+    let policy = match &args.audit_policy {
+        None => AuditPolicy::default(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                Failure::new(format!(
+                    "audit-policy: cannot read {}: {error}",
+                    file.display()
+                ))
+            })?;
+            AuditPolicy::parse(&text).map_err(|error| {
+                Failure::new(format!("audit-policy: {}: {error}", file.display()))
+            })?
+        }
+    };
+    let log = AuditLog::open(AuditLogOptions::new(path)).map_err(|error| {
+        Failure::new(format!(
+            "audit-log: cannot open {}: {error}",
+            path.display()
+        ))
+    })?;
+    Ok(Some((policy, log)))
+}
+
+/// Returns when the process gets SIGTERM or SIGINT.
+async fn told_to_stop() -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error| Failure::new(format!("cannot wait for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }
 
 #[cfg(test)]

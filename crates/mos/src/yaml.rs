@@ -13,6 +13,9 @@ use crate::failure::Failure;
 /// Nesting deeper than this is refused; the deepest schemas in use reach a third of it.
 const MAX_DEPTH: usize = 200;
 
+/// Nodes that aliases may stand for, in all of a document.
+const MAX_ALIASED: usize = 50_000;
+
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -21,7 +24,9 @@ fn options() -> serde_saphyr::Options {
             max_nodes: 1_000_000,
             max_events: 4_000_000,
             max_inclusion_depth: 0,
+            max_recorded_anchor_events: MAX_ALIASED,
         },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
         strict_booleans: true,
         legacy_octal_numbers: true,
     }
