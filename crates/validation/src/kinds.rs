@@ -149,6 +149,7 @@ fn core_rows() -> Vec<Rules> {
             .validate(core::endpoints::endpoints),
         row("", "Event", PLAIN).validate(core::events::event),
         row("", "ResourceQuota", STATUS)
+            .defaults(defaults::resource_quota)
             .validate(core::limits::quota)
             .update(core::limits::quota_update)
             .status(core::limits::quota_status),
@@ -281,6 +282,7 @@ fn cluster_rows() -> Vec<Rules> {
             .update(policy::priority_class_update),
         row("node.k8s.io", "RuntimeClass", PLAIN)
             .cluster()
+            .defaults(defaults::runtime_class)
             .validate(policy::runtime_class)
             .update(policy::runtime_class_update),
         row(STORAGE, "StorageClass", PLAIN)

@@ -83,6 +83,19 @@ fn ports_on_the_hosts_network_are_the_hosts() {
 }
 
 #[test]
+fn amounts_are_stored_in_one_spelling() {
+    let resources = json!({"limits": {"cpu": 1, "memory": "1024Mi"}, "requests": {"cpu": 0.5}});
+    let pod = stored(
+        &kind("", "Pod"),
+        &with(&pod(), &[("/spec/containers/0/resources", resources)]),
+    );
+    assert_eq!(
+        pod["spec"]["containers"][0]["resources"],
+        json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m", "memory": "1Gi"}})
+    );
+}
+
+#[test]
 fn containers_are_checked() {
     let c = "/spec/containers/0";
     let at = |rest: &str| format!("{c}/{rest}");

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Fields, each, ensure, object, set, set_text, text};
+use super::{Fields, each, ensure, object, quantities, set, set_text, text};
 
 /// The group of RBAC's own kinds and of its users and groups.
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
@@ -27,6 +27,7 @@ pub(crate) fn autoscaler(fields: &mut Fields) {
         }]);
         spec.insert("metrics".to_owned(), cpu);
     }
+    quantities::metrics(spec);
     let Some(behavior) = object(spec, "behavior") else {
         return;
     };

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::{Fields, each, ensure, object, pod::legacy_source, set, set_text, text};
+use super::{Fields, each, ensure, object, pod::legacy_source, quantities, set, set_text, text};
 
 /// Seconds for which a client sticks to a backend: three hours.
 const SESSION_SECONDS: i64 = 10_800;
@@ -89,6 +89,7 @@ pub(crate) fn persistent_volume(fields: &mut Fields) {
     if let Some(spec) = object(fields, "spec") {
         set_text(spec, "persistentVolumeReclaimPolicy", "Retain");
         set(spec, "volumeMode", "Filesystem");
+        quantities::list(spec, "capacity");
         for (name, source) in spec.iter_mut() {
             if let Some(source) = source.as_object_mut() {
                 legacy_source(name, source);
@@ -105,9 +106,12 @@ pub(crate) fn claim(fields: &mut Fields) {
     if let Some(spec) = object(fields, "spec") {
         set(spec, "volumeMode", "Filesystem");
         set(spec, "resources", Fields::new());
+        quantities::requirements(spec);
     }
     if let Some(status) = ensure(fields, "status") {
         set_text(status, "phase", "Pending");
+        quantities::list(status, "capacity");
+        quantities::list(status, "allocatedResources");
     }
 }
 
@@ -141,6 +145,8 @@ pub(crate) fn node(fields: &mut Fields) {
     let Some(status) = object(fields, "status") else {
         return;
     };
+    quantities::list(status, "capacity");
+    quantities::list(status, "allocatable");
     if let Some(capacity @ Value::Object(_)) = status.get("capacity").cloned() {
         set(status, "allocatable", capacity);
     }
@@ -153,6 +159,15 @@ pub(crate) fn limit_range(fields: &mut Fields) {
         return;
     };
     for item in each(spec, "limits") {
+        for key in [
+            "max",
+            "min",
+            "default",
+            "defaultRequest",
+            "maxLimitRequestRatio",
+        ] {
+            quantities::list(item, key);
+        }
         if text(item, "type") != "Container" {
             continue;
         }

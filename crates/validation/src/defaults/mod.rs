@@ -8,6 +8,7 @@ mod api;
 mod batch;
 mod core;
 mod pod;
+mod quantities;
 mod workloads;
 
 use serde_json::{Map, Value};
@@ -20,6 +21,7 @@ pub(crate) use self::{
     batch::{cron_job, job},
     core::{claim, endpoints, limit_range, namespace, node, persistent_volume, secret, service},
     pod::{pod, pod_template_object},
+    quantities::{resource_quota, runtime_class},
     workloads::{daemon_set, deployment, replica_set, replication_controller, stateful_set},
 };
 

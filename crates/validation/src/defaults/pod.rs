@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Fields, each, ensure, is_blank, object, set, set_number, set_text, text};
+use super::{Fields, each, ensure, is_blank, object, quantities, set, set_number, set_text, text};
 
 /// Permission bits of files from secrets, config maps and the downward API: 0644.
 const DEFAULT_MODE: i64 = 0o644;
@@ -57,6 +57,8 @@ fn pod_spec(spec: &mut Fields) {
         each(spec, list).for_each(container);
     }
     each(spec, "volumes").for_each(volume);
+    quantities::requirements(spec);
+    quantities::list(spec, "overhead");
 }
 
 fn container(fields: &mut Fields) {
@@ -67,12 +69,13 @@ fn container(fields: &mut Fields) {
     set_text(fields, "terminationMessagePath", "/dev/termination-log");
     set_text(fields, "terminationMessagePolicy", "File");
     set(fields, "resources", Fields::new());
+    quantities::requirements(fields);
     for port in each(fields, "ports") {
         set_text(port, "protocol", "TCP");
     }
     for variable in each(fields, "env") {
         if let Some(source) = object(variable, "valueFrom") {
-            field_reference(source);
+            value_reference(source);
         }
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -103,9 +106,13 @@ fn http_get(handler: &mut Fields) {
     }
 }
 
-fn field_reference(holder: &mut Fields) {
+fn value_reference(holder: &mut Fields) {
     if let Some(reference) = object(holder, "fieldRef") {
         set_text(reference, "apiVersion", "v1");
+    }
+    if let Some(reference) = object(holder, "resourceFieldRef") {
+        set(reference, "divisor", "0");
+        quantities::amount(reference, "divisor");
     }
 }
 
@@ -139,9 +146,10 @@ fn volume(fields: &mut Fields) {
             "secret" | "configMap" => set(source, "defaultMode", DEFAULT_MODE),
             "downwardAPI" => {
                 set(source, "defaultMode", DEFAULT_MODE);
-                each(source, "items").for_each(field_reference);
+                each(source, "items").for_each(value_reference);
             }
             "projected" => projected(source),
+            "emptyDir" => quantities::amount(source, "sizeLimit"),
             "image" => {
                 if is_blank(source, "pullPolicy") {
                     let policy = pull_policy(text(source, "reference"));
@@ -154,6 +162,7 @@ fn volume(fields: &mut Fields) {
                 {
                     set(spec, "volumeMode", "Filesystem");
                     set(spec, "resources", Fields::new());
+                    quantities::requirements(spec);
                 }
             }
             _ => legacy_source(key, source),
@@ -168,7 +177,7 @@ fn projected(source: &mut Fields) {
             set(token, "expirationSeconds", 3600);
         }
         if let Some(downward) = object(item, "downwardAPI") {
-            each(downward, "items").for_each(field_reference);
+            each(downward, "items").for_each(value_reference);
         }
     }
 }
