@@ -493,3 +493,95 @@ proptest! {
         let _ = Structural::compile(&value);
     }
 }
+
+#[test]
+fn rules_are_checked_once_the_rest_is_valid() {
+    let structural = Structural::compile(&json!({"type": "object", "properties": {"spec": {
+        "type": "object",
+        "x-kubernetes-validations": [
+            {"rule": "self.min <= self.max", "message": "min must not exceed max"},
+            {"rule": "self.max < 100", "messageExpression": "'max is ' + string(self.max)", "fieldPath": ".max", "reason": "FieldValueForbidden"},
+            {"rule": "self.min >= oldSelf.min"},
+            {"rule": "oldSelf.hasValue() || self.min < 50", "optionalOldSelf": true, "message": "starts small"},
+            {"rule": "!has(self.until) || self.until > timestamp('2026-01-01T00:00:00Z')", "message": "too early"},
+        ],
+        "properties": {
+            "min": {"type": "integer"}, "max": {"type": "integer"}, "until": {"type": "string", "format": "date-time"},
+            "names": {"type": "array", "items": {"type": "string",
+                "x-kubernetes-validations": [{"rule": "self.matches('^[a-z]+$')"}]}},
+        },
+    }}}))
+    .unwrap();
+    assert!(errors(&structural, json!({"min": 1, "max": 2, "names": ["a"]})).is_empty());
+    assert_eq!(
+        errors(&structural, json!({"min": 3, "max": 2})),
+        [r#"spec: Invalid value: "object": min must not exceed max"#]
+    );
+    assert_eq!(
+        errors(&structural, json!({"min": 3, "max": 200})),
+        ["spec.max: Forbidden: max is 200"]
+    );
+    assert_eq!(
+        errors(&structural, json!({"min": 60, "max": 70})),
+        [r#"spec: Invalid value: "object": starts small"#]
+    );
+    assert_eq!(
+        errors(
+            &structural,
+            json!({"min": 1, "max": 2, "until": "2025-01-01T00:00:00Z"})
+        ),
+        [r#"spec: Invalid value: "object": too early"#]
+    );
+    assert_eq!(
+        errors(
+            &structural,
+            json!({"min": 1, "max": 2, "names": ["a", "B"]})
+        ),
+        [r#"spec.names[1]: Invalid value: "string": failed rule: self.matches('^[a-z]+$')"#]
+    );
+    // The type is told first, and the rule is not asked.
+    assert_eq!(errors(&structural, json!({"min": "x", "max": 2})).len(), 1);
+    let texts = |new: Value, old: Value| -> Vec<String> {
+        structural
+            .validate(&new, Some(&old))
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    };
+    let old = json!({"spec": {"min": 5, "max": 9}});
+    assert_eq!(
+        texts(json!({"spec": {"min": 4, "max": 9}}), old.clone()),
+        [r#"spec: Invalid value: "object": failed rule: self.min >= oldSelf.min"#]
+    );
+    assert!(texts(json!({"spec": {"min": 6, "max": 9}}), old).is_empty());
+}
+
+#[test]
+fn a_rule_that_cannot_be_compiled_is_refused_with_the_schema() {
+    let found = complaints(&json!({"type": "object", "x-kubernetes-validations": [
+        {"rule": "self.a ="}, {"rule": "other.a"}, {"message": "no rule"}, {"rule": "true", "reason": "Because"},
+        {"rule": "true", "optionalOldSelf": true}]}));
+    let path = "openAPIV3Schema.x-kubernetes-validations";
+    assert_eq!(found.len(), 5);
+    assert!(found[0].starts_with(&format!(
+        "{path}[0].rule: Invalid value: \"self.a =\": compilation failed: Syntax error"
+    )));
+    assert!(found[1].contains("undeclared reference to 'other'"));
+    assert_eq!(
+        found[2],
+        format!("{path}[2].rule: Required value: rule is not specified")
+    );
+    assert!(found[3].starts_with(&format!("{path}[3].reason: Unsupported value: \"Because\"")));
+    assert!(found[4].contains("optionalOldSelf"));
+}
+
+#[test]
+fn a_rule_that_takes_too_long_fails() {
+    let structural = compiled(
+        json!({"list": {"type": "array", "items": {"type": "integer"},
+        "x-kubernetes-validations": [{"rule": "self.all(a, self.all(b, self.all(c, self.all(d, true))))"}]}}),
+    );
+    let found = errors(&structural, json!({"list": vec![1; 500]}));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("call cost exceeds limit"), "{found:?}");
+}

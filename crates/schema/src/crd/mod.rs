@@ -2,17 +2,20 @@
 //!
 //! ```text
 //!  openAPIV3Schema ── compile ──┬──► Type   what fields exist, defaults, how lists merge
-//!                               └──► Node   what values may be (validate)
+//!                               └──► Node   what values may be (validate, then rules in CEL)
 //! ```
 //!
 //! A schema comes from whoever may create a `CustomResourceDefinition`, so that its size, its depth
 //! and the work of checking an object against it are bounded.
 
+mod cel;
 mod compile;
 mod format;
+mod lists;
 mod node;
 mod pattern;
 mod props;
+mod rules;
 mod validate;
 
 use std::sync::Arc;
@@ -65,6 +68,12 @@ impl Structural {
     /// What is wrong with a value; empty if it is valid. On an update, `old` is the stored object:
     /// what has not changed is not held against the new one, as in Kubernetes.
     pub fn validate(&self, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
-        validate::validate(&self.node, value, old)
+        let errors = validate::validate(&self.node, value, old);
+        // Rules may rely on values being of their types.
+        if errors.is_empty() && self.node.has_rules {
+            rules::check(&self.node, value, old)
+        } else {
+            errors
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Number, Value};
 
 use crate::ListKind;
 
-use super::pattern;
+use super::{pattern, rules::Rule};
 
 /// The `type` of a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +84,24 @@ pub(super) struct Node {
     pub(super) list: ListKind,
     pub(super) limits: Option<Box<Limits>>,
     pub(super) logic: Option<Box<Logic>>,
+    /// Rules in CEL over the value.
+    pub(super) rules: Vec<Rule>,
+    /// Whether there are rules over the value or over anything inside of it.
+    pub(super) has_rules: bool,
+}
+
+impl Node {
+    /// Whether there are rules over anything inside of the value.
+    pub(super) fn inner_rules(&self) -> bool {
+        let inner = self
+            .items
+            .iter()
+            .chain(&self.additional)
+            .map(|node| &**node);
+        inner
+            .chain(self.properties.values())
+            .any(|node| node.has_rules)
+    }
 }
 
 /// What a single value may be.
@@ -176,9 +194,13 @@ impl Pattern {
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
-        let compiled = self
-            .compiled
-            .get_or_init(|| pattern::compile(&self.source).ok());
-        compiled.as_ref().is_some_and(|regex| regex.is_match(text))
+        self.regex().is_some_and(|regex| regex.is_match(text))
+    }
+
+    /// The compiled pattern; none if it is not a pattern.
+    pub(super) fn regex(&self) -> Option<&Regex> {
+        self.compiled
+            .get_or_init(|| pattern::compile(&self.source).ok())
+            .as_ref()
     }
 }

@@ -206,13 +206,13 @@ impl Validator {
 }
 
 /// The items of the stored list, found by what tells items apart.
-struct OldItems<'a> {
+pub(super) struct OldItems<'a> {
     keys: &'a [Box<str>],
     items: std::collections::HashMap<String, &'a Value>,
 }
 
 impl<'a> OldItems<'a> {
-    fn new(list: &'a ListKind, old: Option<&'a Value>) -> Self {
+    pub(super) fn new(list: &'a ListKind, old: Option<&'a Value>) -> Self {
         let ListKind::Map(keys) = list else {
             return Self {
                 keys: &[],
@@ -226,7 +226,7 @@ impl<'a> OldItems<'a> {
         Self { keys, items }
     }
 
-    fn find(&self, item: &Value) -> Option<&'a Value> {
+    pub(super) fn find(&self, item: &Value) -> Option<&'a Value> {
         if self.items.is_empty() {
             return None;
         }
