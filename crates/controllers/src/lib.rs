@@ -1,1 +1,106 @@
-//! mosaic-controllers
+//! The controllers that keep objects consistent. Each is a client of the API like any other: it reads,
+//! watches and writes through a [`kube::Client`], in the server's process or far from it.
+//!
+//! ```text
+//!   watches ──▶ queue by key ──▶ reconcile(key) = read a snapshot ─▶ plan(snapshot) ─▶ carry out
+//!  (watch.rs)    (runner.rs)                        (pure, tested without a server)
+//! ```
+//!
+//! Of all processes that run them, the one that holds the lease `kube-system/mosaic-controllers` is at
+//! work ([`leader`]); the others wait. A controller that finds nothing to do costs nothing but its
+//! watches: no object is kept, except for the few bytes per object that the garbage collector needs.
+
+mod aggregation;
+mod certificates;
+mod cluster_info;
+mod context;
+mod custom_resources;
+mod discovery;
+mod disruption;
+mod error;
+mod garbage;
+mod leader;
+mod namespaces;
+mod pods;
+mod quotas;
+mod runner;
+mod service_accounts;
+mod tokens;
+mod watch;
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use context::Context;
+
+/// What the controllers need besides the API.
+#[derive(Clone)]
+pub struct Options {
+    /// Who this process is among those that may lead: a name that no other process has, such as the
+    /// host's with a random suffix.
+    pub identity: String,
+    /// The certificate of the cluster's authority (PEM), which every namespace gets.
+    pub ca_certificate: String,
+    /// The address under which programs outside of the cluster reach the API
+    /// (`https://10.0.0.5:6443`), for `kube-public/cluster-info`; without one there is no such object.
+    pub server_url: Option<String>,
+    /// Signs approved certificate requests; without one they stay approved and unsigned.
+    pub signer: Option<Arc<dyn CertificateSigner>>,
+}
+
+/// A request for a certificate that was approved.
+#[derive(Debug, Clone, Copy)]
+pub struct SigningRequest<'a> {
+    /// The request (PKCS#10, PEM).
+    pub request: &'a [u8],
+    /// The signer's name, such as `kubernetes.io/kube-apiserver-client`.
+    pub signer: &'a str,
+    /// What the certificate is to be used for.
+    pub usages: &'a [String],
+    /// How long it is to be valid, in seconds, if the request says.
+    pub expiration_seconds: Option<i32>,
+}
+
+/// The keeper of the authority's key.
+pub trait CertificateSigner: Send + Sync {
+    /// Signs a request and returns the certificate as PEM; nothing if the signer is not one of its own.
+    ///
+    /// # Errors
+    /// Why the request cannot be signed: shown in its `Failed` condition.
+    fn sign(&self, request: &SigningRequest<'_>) -> Result<Option<String>, String>;
+}
+
+/// Runs the controllers while this process leads, until shutdown. A lost lease stops them at once.
+pub async fn run(client: kube::Client, options: Options, shutdown: CancellationToken) {
+    let elector = leader::Elector::new(client.clone(), options.identity.clone());
+    elector
+        .run(shutdown, || {
+            controllers(Context::new(client.clone(), options.clone()))
+        })
+        .await;
+}
+
+/// All controllers; dropping the future stops them. Returns if one of them fails as none should.
+async fn controllers(context: Context) {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(discovery::follow(context.clone()));
+    context.discovery.ready().await;
+    tasks.spawn(garbage::run(context.clone()));
+    tasks.spawn(namespaces::run(context.clone()));
+    tasks.spawn(service_accounts::run(context.clone()));
+    tasks.spawn(custom_resources::run(context.clone()));
+    tasks.spawn(quotas::run(context.clone()));
+    tasks.spawn(disruption::run(context.clone()));
+    tasks.spawn(certificates::run(context.clone()));
+    tasks.spawn(tokens::run(context.clone()));
+    tasks.spawn(cluster_info::run(context.clone()));
+    tasks.spawn(aggregation::run(context));
+    match tasks.join_next().await {
+        Some(Err(failure)) => {
+            tracing::error!(%failure, "a controller failed; all are started again")
+        }
+        _ => tracing::error!("a controller ended; all are started again"),
+    }
+}
