@@ -98,8 +98,6 @@ pub async fn patch(app: &App, call: &Call, part: Part) -> Result<Response<Body>,
     }
     let change = |current: &Value| {
         let mut object = current.clone();
-        // A patch is to the current object unless it says otherwise.
-        write::remove_meta(&mut object, "resourceVersion");
         patcher.apply(call, &mut object)?;
         Ok(Changed {
             object,

@@ -10,6 +10,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use futures::future::BoxFuture;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use mosaic_api::{Reason, Status, names::NameRule};
@@ -258,7 +259,19 @@ pub struct Changed {
 /// # Errors
 /// 404 if there is no such object; 409 if it has changed and the new object insists on a revision;
 /// and whatever step refuses the new object.
-pub async fn modify(
+pub fn modify<'a>(
+    app: &'a App,
+    call: &'a Call,
+    options: &'a WriteOptions,
+    part: Part,
+    warnings: Vec<String>,
+    change: &'a (dyn Fn(&Value) -> Result<Changed, Status> + Sync),
+) -> BoxFuture<'a, Result<Written, Status>> {
+    // Admission of a write may write to a quota, which is a write again: the type of its future ends here.
+    Box::pin(modify_tries(app, call, options, part, warnings, change))
+}
+
+async fn modify_tries(
     app: &App,
     call: &Call,
     options: &WriteOptions,
@@ -316,7 +329,10 @@ async fn modify_once(
     body::shape(kind, &mut new, &mut complaints)?;
     options.validation.judge(complaints, warnings)?;
     check_identity(call, &new, &old)?;
-    let asked = text(&new, "resourceVersion");
+    // A patch starts from the current object: a revision that it left alone is no demand.
+    let asked = text(&new, "resourceVersion").filter(|_| {
+        call.method_is_update() || text(&new, "resourceVersion") != text(&old, "resourceVersion")
+    });
     if asked
         .as_ref()
         .is_some_and(|asked| *asked != current.revision.to_string())
@@ -733,6 +749,8 @@ fn prepare_create(kind: &Kind, object: &mut Value) {
 fn prepare_update(kind: &Kind, part: Part, new: &mut Value, old: &Value) {
     let gk = kind.group_kind();
     match (kind.custom().is_some(), part) {
+        // These change what no update may, and nothing else.
+        (false, Part::Other("binding" | "finalize")) => {}
         (true, Part::Status | Part::Approval) => {
             mosaic_validation::prepare_custom_for_status_update(new, old)
         }
@@ -769,6 +787,7 @@ fn validate_update(kind: &Kind, part: Part, new: &Value, old: &Value) -> Vec<Fie
             Part::Status | Part::Approval => {
                 mosaic_validation::validate_status_update(&gk, new, old)
             }
+            Part::Other("binding" | "finalize") => Vec::new(),
             Part::Other("resize") => mosaic_validation::validate_resize(new, old),
             Part::Other("ephemeralcontainers") => {
                 mosaic_validation::validate_ephemeral_containers(new, old)
