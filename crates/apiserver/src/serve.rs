@@ -148,6 +148,11 @@ impl Server {
         LocalService::new(self.app.clone(), user)
     }
 
+    /// The authority of the cluster, which signs certificates and tokens.
+    pub fn authority(&self) -> &Arc<Authority> {
+        &self.app.identity.authority
+    }
+
     /// Stops: takes no new connections, ends watches, and lets requests in progress finish.
     pub async fn stop(self) {
         self.app.shutdown.cancel();

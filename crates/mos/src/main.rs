@@ -9,6 +9,7 @@ mod cli;
 mod client;
 mod commands;
 mod config;
+mod controllers;
 mod describe;
 mod failure;
 mod manifest;

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use ipnet::IpNet;
 use mosaic_auth::audit::{AuditLog, AuditLogOptions, AuditPolicy};
 
+use crate::controllers::Controllers;
 use crate::failure::Failure;
 use crate::output::log;
 
@@ -269,8 +270,10 @@ async fn serve(args: ServerArgs) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::new(format!("cannot start the server: {error}")))?;
     tracing::info!(address = %format!("https://{}", server.address()), "ready");
+    let controllers = Controllers::start(&server, args.advertise_address);
     told_to_stop().await?;
     tracing::info!("stopping");
+    controllers.stop().await;
     server.stop().await;
     Ok(())
 }
