@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    cache::{Cache, Change},
+    cache::{Cache, Change, Object},
     http::path::ResourcePath,
     verbs::{Call, write},
 };
@@ -341,4 +341,48 @@ pub fn observe(cache: &Cache, authorizer: &Arc<Authorizer>) {
             Box::new(observer),
         );
     }
+    let graph = authorizer.clone();
+    let pods = move |change: &Change| {
+        let object = &change.object;
+        if change.deleted {
+            graph
+                .graph_mut()
+                .remove_pod(object.namespace(), object.name());
+        } else if may_change_references(change) {
+            graph.graph_mut().upsert_pod(&object.value());
+        }
+    };
+    cache.observe("/core/pods/", Box::new(pods));
+    let graph = authorizer.clone();
+    let volumes = move |change: &Change| {
+        if change.deleted {
+            graph.graph_mut().remove_volume(change.object.name());
+        } else {
+            graph.graph_mut().upsert_volume(&change.object.value());
+        }
+    };
+    cache.observe("/core/persistentvolumes/", Box::new(volumes));
+    let graph = authorizer.clone();
+    let attachments = move |change: &Change| {
+        if change.deleted {
+            graph.graph_mut().remove_attachment(change.object.name());
+        } else {
+            graph.graph_mut().upsert_attachment(&change.object.value());
+        }
+    };
+    cache.observe("/storage.k8s.io/volumeattachments/", Box::new(attachments));
+}
+
+/// Whether a pod may refer to other objects, or belong to another host, than before. What a pod refers
+/// to is fixed once it is on a host, but for containers that are added to look into it; most writes
+/// are of its status and must not cost a parse.
+fn may_change_references(change: &Change) -> bool {
+    let has = |object: &Object, field: &[u8]| memchr::memmem::find(&object.wire, field).is_some();
+    let on_host = |object: &Object| has(object, b"\"nodeName\":");
+    on_host(&change.object)
+        && (change
+            .previous
+            .as_deref()
+            .is_none_or(|previous| !on_host(previous))
+            || has(&change.object, b"\"ephemeralContainers\":"))
 }

@@ -38,6 +38,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const REQUEST_HEAD: Duration = Duration::from_secs(30);
 /// How long requests in progress have to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long history is kept at least.
+const COMPACT_EVERY: Duration = Duration::from_secs(300);
 /// Where the servers of one store share their authority.
 const AUTHORITY_KEY: &str = "/mosaic/authority/cluster";
 
@@ -125,6 +127,7 @@ impl Server {
         let resolver = ServingResolver::new(&certificate)?;
         let tls = pki::rustls_server_config(&authority, resolver.clone())?;
         tokio::spawn(renew(app.clone(), resolver, certificate, directory, names));
+        tokio::spawn(compact(app.clone()));
         let advertised = SocketAddr::new(options.advertise.unwrap_or(address.ip()), address.port());
         bootstrap::run(&app, advertised)
             .await
@@ -278,6 +281,24 @@ async fn renew(
             }
             Err(error) => tracing::error!(%error, "the serving certificate cannot be renewed"),
         }
+    }
+}
+
+/// Forgets history that nobody can be reading any more. Pages of a list and watches that resume have
+/// this long; after it they are told to start again.
+async fn compact(app: Arc<App>) {
+    let mut interval = tokio::time::interval(COMPACT_EVERY);
+    interval.tick().await;
+    let mut earlier = app.cache.revision();
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = app.shutdown.cancelled() => return,
+        }
+        if let Err(error) = app.store.compact(earlier).await {
+            tracing::warn!(%error, "the store's history could not be compacted; trying again later");
+        }
+        earlier = app.cache.revision();
     }
 }
 

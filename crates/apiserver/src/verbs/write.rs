@@ -185,8 +185,7 @@ async fn create_shaped(
             old: None,
             dry_run: options.dry_run,
         };
-        admission::mutate(app, &attempt_at, &mut new)?;
-        prepare_create(kind, &mut new);
+        // What admission adds is nobody's: it is not what the client asked for.
         match &applied {
             Some(managed_fields) => set_meta(&mut new, "managedFields", managed_fields.clone()),
             None => {
@@ -200,6 +199,8 @@ async fn create_shaped(
                 );
             }
         }
+        admission::mutate(app, &attempt_at, &mut new)?;
+        prepare_create(kind, &mut new);
         let errors = validate_create(kind, &new);
         if !errors.is_empty() {
             return Err(Status::invalid(&kind.group, &kind.kind, &name, &errors));
@@ -339,7 +340,7 @@ async fn modify_once(
     {
         return Err(Status::stale(&kind.group, &kind.plural, &call.path.name));
     }
-    if asked.is_none() && kind.custom().is_some() && call.method_is_update() && part == Part::Main {
+    if asked.is_none() && call.method_is_update() && part == Part::Main && !overwrites(kind) {
         let error = FieldError::invalid(
             "metadata.resourceVersion",
             0,
@@ -363,7 +364,6 @@ async fn modify_once(
         old: Some(&old),
         dry_run: options.dry_run,
     };
-    admission::mutate(app, &attempt, &mut new)?;
     prepare_update(kind, part, &mut new, &old);
     if !tracked {
         let writer = writer(kind, options, part, now);
@@ -375,6 +375,7 @@ async fn modify_once(
             reset_fields(kind, part),
         );
     }
+    admission::mutate(app, &attempt, &mut new)?;
     set_meta(
         &mut new,
         "resourceVersion",
@@ -602,6 +603,11 @@ fn writer<'a>(kind: &'a Kind, options: &'a WriteOptions, part: Part, now: Timest
         subresource: part.subresource(),
         now,
     }
+}
+
+/// Whether an update of the kind may leave out the revision that it replaces.
+fn overwrites(kind: &Kind) -> bool {
+    kind.custom().is_none() && mosaic_validation::allows_unconditional_update(&kind.group_kind())
 }
 
 /// The fields that writes through this door cannot set.
