@@ -64,8 +64,11 @@ impl CertificateSigner for ClusterSigner {
         let now = Timestamp::now().as_second();
         let expiration = request.expiration_seconds.map(i64::from);
         let read = CertificateRequest::from_pem(request.request);
-        read.and_then(|read| self.0.sign_request(&read, signer, request.usages, expiration, now))
-            .map(Some)
-            .map_err(|error| error.to_string())
+        read.and_then(|read| {
+            self.0
+                .sign_request(&read, signer, request.usages, expiration, now)
+        })
+        .map(Some)
+        .map_err(|error| error.to_string())
     }
 }

@@ -296,7 +296,10 @@ async fn open_store(args: &ServerArgs) -> Result<std::sync::Arc<dyn mosaic_store
                 cert: args.etcd_cert.clone(),
                 key: args.etcd_key.clone(),
             });
-            let options = mosaic_store::EtcdOptions { tls, ..mosaic_store::EtcdOptions::default() };
+            let options = mosaic_store::EtcdOptions {
+                tls,
+                ..mosaic_store::EtcdOptions::default()
+            };
             let store = mosaic_store::Etcd::connect(urls, "", options)
                 .await
                 .map_err(|error| {

@@ -17,7 +17,20 @@ fn exit_codes_tell_misuse_from_failure() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let help = output(command().arg("--help")).ok();
-    for name in ["get", "describe", "apply", "delete", "edit", "label", "annotate", "events", "explain", "api-resources", "completion", "server"] {
+    for name in [
+        "get",
+        "describe",
+        "apply",
+        "delete",
+        "edit",
+        "label",
+        "annotate",
+        "events",
+        "explain",
+        "api-resources",
+        "completion",
+        "server",
+    ] {
         assert!(help.contains(name), "{name}");
         let help = output(command().args([name, "--help"])).ok();
         assert!(help.contains("Examples:"), "{name}:\n{help}");
@@ -47,11 +60,21 @@ fn a_server_that_is_not_there_is_named_with_its_context() {
         ),
     )
     .unwrap();
-    let error = output(command().args(["get", "pods"]).env("KUBECONFIG", &kubeconfig)).failed(1);
+    let error = output(
+        command()
+            .args(["get", "pods"])
+            .env("KUBECONFIG", &kubeconfig),
+    )
+    .failed(1);
     assert!(error.contains(&address.to_string()), "{error}");
     assert!(error.contains("`here`"), "{error}");
     assert!(error.contains("mos server"), "{error}");
-    let error = output(command().args(["get", "pods", "--context", "hree"]).env("KUBECONFIG", &kubeconfig)).failed(1);
+    let error = output(
+        command()
+            .args(["get", "pods", "--context", "hree"])
+            .env("KUBECONFIG", &kubeconfig),
+    )
+    .failed(1);
     assert!(error.contains("did you mean `here`?"), "{error}");
 }
 
@@ -78,7 +101,11 @@ fn a_server_refuses_settings_that_it_does_not_know_or_that_do_not_fit() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     use std::io::Read;
-    let mut child = command().args(["completion", "bash"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = command()
+        .args(["completion", "bash"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut first = [0; 1];
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     assert!(child.wait().unwrap().success());

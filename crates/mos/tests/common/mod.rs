@@ -43,13 +43,20 @@ impl Server {
                 }
                 None => {
                     let status = child.wait().unwrap();
-                    panic!("the server ended ({status}) before it was ready:\n{}", log.join("\n"));
+                    panic!(
+                        "the server ended ({status}) before it was ready:\n{}",
+                        log.join("\n")
+                    );
                 }
             }
         };
         // The log goes on, and a full pipe must not hold the server up.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, directory, ready }
+        Self {
+            child,
+            directory,
+            ready,
+        }
     }
 
     /// The data directory.
@@ -72,7 +79,13 @@ impl Server {
     /// Tells the server to end, and waits until it has.
     pub fn terminate(mut self) -> ExitStatus {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
         self.child.wait().unwrap()
     }
 
@@ -102,7 +115,12 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
         Output::from(child.wait_with_output().unwrap())
     }
 }
@@ -120,7 +138,9 @@ pub fn command() -> Command {
     let mut command = Command::new(MOS);
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
-        if name_text.starts_with("MOS_") || ["KUBECONFIG", "KUBE_EDITOR", "EDITOR", "VISUAL"].contains(&&*name_text) {
+        if name_text.starts_with("MOS_")
+            || ["KUBECONFIG", "KUBE_EDITOR", "EDITOR", "VISUAL"].contains(&&*name_text)
+        {
             command.env_remove(&name);
         }
     }

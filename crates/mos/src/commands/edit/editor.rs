@@ -1,16 +1,18 @@
 //! The editor, and the file that is edited.
 
-use std::io::Write;
+use std::path::PathBuf;
 use std::process::Command;
 
-use tempfile::NamedTempFile;
+use tempfile::TempDir;
 
 use crate::failure::Failure;
 
-/// A file in an editor. It is readable by its owner only, and removed unless it is kept.
+/// A file in an editor, in a directory that only its owner can read: editors put copies and logs beside
+/// what they edit. All of it is removed unless it is kept.
 pub(super) struct Editor {
     command: String,
-    file: Option<NamedTempFile>,
+    directory: Option<TempDir>,
+    file: PathBuf,
     /// What to show instead of the object: a text that could not be read as one.
     text: Option<String>,
 }
@@ -36,11 +38,11 @@ impl Editor {
                 }
             })
             .collect();
-        let file = tempfile::Builder::new()
-            .prefix(&format!("mos-edit-{safe}-"))
-            .suffix(".yaml")
-            .tempfile()
+        let directory = tempfile::Builder::new()
+            .prefix("mos-edit-")
+            .tempdir()
             .map_err(|error| Failure::new(format!("cannot make a file to edit: {error}")))?;
+        let file = directory.path().join(format!("{safe}.yaml"));
         let variable = |name| {
             std::env::var(name)
                 .ok()
@@ -51,7 +53,8 @@ impl Editor {
             .find_map(variable);
         Ok(Self {
             command: command.unwrap_or_else(|| "vi".into()),
-            file: Some(file),
+            directory: Some(directory),
+            file,
             text: None,
         })
     }
@@ -69,28 +72,15 @@ impl Editor {
     /// Opens the editor and waits for its end.
     pub(super) fn edit(&mut self, (head, body): &(String, String)) -> Result<Saved, Failure> {
         let body = self.text.as_ref().unwrap_or(body);
-        let path = match &mut self.file {
-            Some(file) => {
-                let file_handle = file.as_file_mut();
-                let written = file_handle
-                    .set_len(0)
-                    .and_then(|()| std::io::Seek::rewind(file_handle))
-                    .and_then(|()| file_handle.write_all(head.as_bytes()))
-                    .and_then(|()| file_handle.write_all(body.as_bytes()))
-                    .and_then(|()| file_handle.flush());
-                written.map_err(|error| {
-                    Failure::new(format!("cannot write the file to edit: {error}"))
-                })?;
-                file.path().to_owned()
-            }
-            None => return Ok(Saved::Unchanged),
-        };
+        // By its path each time: many editors put a new file in the place of the old one.
+        std::fs::write(&self.file, format!("{head}{body}"))
+            .map_err(|error| Failure::new(format!("cannot write the file to edit: {error}")))?;
         // By a shell, because the variable may hold arguments; the path is no part of the script.
         let status = Command::new("sh")
             .arg("-c")
             .arg(format!("{} \"$1\"", self.command))
             .arg("sh")
-            .arg(&path)
+            .arg(&self.file)
             .status()
             .map_err(|error| {
                 Failure::new(format!(
@@ -104,8 +94,7 @@ impl Editor {
                     .hint("set KUBE_EDITOR or EDITOR to one that works here"),
             );
         }
-        // Many editors write a new file in the place of the old one, so it is read by its path.
-        let saved = std::fs::read_to_string(&path)
+        let saved = std::fs::read_to_string(&self.file)
             .map_err(|error| Failure::new(format!("cannot read what was edited: {error}")))?;
         let content = without_comments(&saved);
         if content.trim().is_empty() || content == *body {
@@ -116,18 +105,14 @@ impl Editor {
 
     /// Removes the file.
     pub(super) fn discard(&mut self) {
-        self.file = None;
+        self.directory = None;
     }
 
     /// Keeps the file, and tells where it is.
-    pub(super) fn keep(&mut self) -> Result<String, Failure> {
-        let Some(file) = self.file.take() else {
-            return Ok(String::new());
-        };
-        let (_, path) = file
-            .keep()
-            .map_err(|error| Failure::new(format!("cannot keep what was edited: {error}")))?;
-        Ok(path.display().to_string())
+    pub(super) fn keep(&mut self) -> String {
+        // Keeping a directory is only not to remove it.
+        let _ = self.directory.take().map(TempDir::keep);
+        self.file.display().to_string()
     }
 }
 

@@ -64,7 +64,7 @@ async fn edit(args: &EditArgs, client: &Client, target: &Target) -> Result<(), F
             Saved::Unchanged => {
                 return Err(
                     Failure::new(format!("{} was not changed", target.object_name()))
-                        .hint(format!("what was edited is kept in {}", editor.keep()?)),
+                        .hint(format!("what was edited is kept in {}", editor.keep())),
                 );
             }
             Saved::Text(edited) => edited,
@@ -73,7 +73,8 @@ async fn edit(args: &EditArgs, client: &Client, target: &Target) -> Result<(), F
             Ok(edited) => edited,
             Err(problem) => {
                 remark = problem;
-                shown_stays(&mut editor, edited);
+                // A text that could not be read is shown again as it is.
+                editor.set_text(edited);
                 continue;
             }
         };
@@ -108,11 +109,6 @@ async fn edit(args: &EditArgs, client: &Client, target: &Target) -> Result<(), F
             }
         }
     }
-}
-
-/// A text that could not be read is shown again as it is.
-fn shown_stays(editor: &mut Editor, text: String) {
-    editor.set_text(text);
 }
 
 async fn read(client: &Client, target: &Target) -> Result<Value, Failure> {
