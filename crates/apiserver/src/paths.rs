@@ -21,7 +21,8 @@ use crate::{
 /// The version of Kubernetes whose API is served.
 pub const KUBERNETES_VERSION: &str = "v1.37.0";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// As the response names it: Go cannot parse the `@` that stands in the request (kube-openapi).
+const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// Answers a request for a path.
 ///

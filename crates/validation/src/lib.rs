@@ -53,6 +53,9 @@ pub use crate::{
     },
 };
 
+/// The group of the definitions of custom kinds.
+const DEFINITIONS: &str = "apiextensions.k8s.io";
+
 /// Fills in what a client left out of a built-in object. Idempotent; does nothing for other kinds.
 ///
 /// `version` is that of the object, such as `v1`; no built-in kind is served in versions whose
@@ -95,6 +98,9 @@ pub fn validate_create(kind: &GroupKind, object: &Value) -> Vec<FieldError> {
         let root = Node::root(object);
         let metadata = root.get("metadata");
         meta::meta(&metadata, rules.namespaced, rules.name, &mut errors);
+        if &*kind.group != DEFINITIONS {
+            meta::known_finalizers(&metadata, &mut errors);
+        }
         (rules.validate)(&root, &mut errors);
     }
     errors.into_vec()
@@ -127,6 +133,9 @@ fn validate_change(
     if let Some(rules) = rules(kind) {
         let (new, old) = (Node::root(new), Node::root(old));
         meta::meta_update(&new.get("metadata"), &old.get("metadata"), &mut errors);
+        if &*kind.group != DEFINITIONS {
+            meta::known_finalizers(&new.get("metadata"), &mut errors);
+        }
         check(rules, &new, &old, &mut errors);
     }
     errors.into_vec()

@@ -176,6 +176,20 @@ fn owners(owners: &Node, e: &mut Errors) {
     }
 }
 
+/// Kubernetes' own kinds, but for definitions of custom ones, take only finalizers that Kubernetes knows
+/// or that have a domain.
+pub(crate) fn known_finalizers(meta: &Node, e: &mut Errors) {
+    for finalizer in meta.get("finalizers").items() {
+        let name = finalizer.str();
+        if !name.contains('/') && !matches!(name, "orphan" | "foregroundDeletion" | "kubernetes") {
+            e.invalid(
+                &finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            );
+        }
+    }
+}
+
 fn finalizers(finalizers: &Node, e: &mut Errors) {
     let mut orphan = false;
     let mut foreground = false;
@@ -184,13 +198,6 @@ fn finalizers(finalizers: &Node, e: &mut Errors) {
         e.invalid_text(finalizers, name, rules::qualified_name(name));
         orphan |= name == "orphan";
         foreground |= name == "foregroundDeletion";
-        // A name without a domain is Kubernetes' own, so it must be one that Kubernetes knows.
-        if !name.contains('/') && !matches!(name, "orphan" | "foregroundDeletion" | "kubernetes") {
-            e.invalid(
-                &finalizer,
-                "name is neither a standard finalizer name nor is it fully qualified",
-            );
-        }
     }
     if orphan && foreground {
         e.invalid(
