@@ -188,7 +188,7 @@ fn applying_needs_a_manager_and_a_whole_object() {
     let http = server.http();
     let path = format!("{}/one", config_maps(&server.namespace("apply-errors")));
     http.patch(PatchKind::Apply, &path, &config_map("one"))
-        .fails(400, "BadRequest");
+        .fails(422, "Invalid");
     apply(&http, &path, "one", &json!({"data": {}})).fails(400, "BadRequest");
     let wrong = apply(&http, &path, "one", &config_map("two"));
     assert!(wrong.status == 400 || wrong.status == 422, "{wrong}");
