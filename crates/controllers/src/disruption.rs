@@ -26,8 +26,8 @@ use tokio::sync::watch as channel;
 use crate::{
     context::Context,
     error::{Absent, Result},
-    pods::PodView,
     runner::{self, Next, Queue},
+    views::PodView,
     watch,
 };
 
@@ -455,7 +455,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::pods::{ConditionView, PodStatusView};
+    use crate::views::{ConditionView, PodStatusView};
 
     fn pods(ready: usize, unready: usize) -> Vec<PodView> {
         (0..ready + unready)

@@ -207,7 +207,7 @@ impl Elector {
     /// Lets the lease go, so that the next process need not wait for it to run out.
     async fn release(&self, mut lease: Lease) {
         if let Some(spec) = &mut lease.spec {
-            spec.holder_identity = Some(String::new());
+            spec.holder_identity = None;
             spec.lease_duration_seconds = Some(1);
         }
         if let Ok(Err(error)) = timeout(DEADLINE, self.write(lease)).await {

@@ -21,11 +21,11 @@ mod error;
 mod garbage;
 mod leader;
 mod namespaces;
-mod pods;
 mod quotas;
 mod runner;
 mod service_accounts;
 mod tokens;
+mod views;
 mod watch;
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource,
     api::{ListParams, PostParams},
-    core::{DynamicObject, PartialObjectMeta, Request},
+    core::{DynamicObject, Request},
     discovery::ApiResource,
     runtime::watcher::{self, Event},
 };
@@ -34,8 +34,8 @@ use crate::{
     context::Context,
     discovery::{Kind, Kinds},
     error::{Absent, Error, Result},
-    pods::PodView,
     runner::{self, Next, Queue},
+    views::{MetadataView, PodView},
     watch,
 };
 
@@ -263,7 +263,7 @@ impl Counter {
             })
             .await;
         } else {
-            let objects: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client, &resource);
+            let objects: Api<MetadataView> = Api::all_with(client, &resource);
             // A service or a claim may change what it uses; others are counted one each.
             let changes = matches!(resource.kind.as_str(), "Service" | "PersistentVolumeClaim");
             watch::events(objects, watcher::Config::default(), |event| match event {

@@ -38,6 +38,7 @@ use crate::{
     discovery::{Kind, Kinds},
     error::{Absent, Result},
     runner::{self, Next, Queue},
+    views::MetadataView,
     watch,
 };
 
@@ -130,7 +131,7 @@ impl Collector {
     /// Watches one kind.
     fn watch(&self, resource: &ApiResource, id: KindId) -> impl Future<Output = ()> + Send + use<> {
         let (graph, queue) = (self.graph.clone(), self.queue.clone());
-        let api: Api<Metadata> = Api::all_with(self.context.client.clone(), resource);
+        let api: Api<MetadataView> = Api::all_with(self.context.client.clone(), resource);
         watch::events(api, watcher::Config::default(), move |event| {
             let mut graph = graph.lock();
             let look_at = match &event {
@@ -443,6 +444,11 @@ async fn write(
     mut metadata: serde_json::Value,
 ) -> Result<()> {
     if let Some(fields) = metadata.as_object_mut() {
+        for list in fields.values_mut() {
+            if list.as_array().is_some_and(Vec::is_empty) {
+                *list = serde_json::Value::Null;
+            }
+        }
         fields.insert("uid".to_owned(), json!(seen.uid));
         fields.insert("resourceVersion".to_owned(), json!(seen.resource_version));
     }
