@@ -72,9 +72,13 @@ pub fn mutate(app: &App, attempt: &Attempt<'_>, new: &mut Value) -> Result<(), S
     if attempt.part == Part::Main {
         pods::mutate(app, attempt, new)?;
     }
-    definitions::mutate(app, attempt, new);
     rights::mutate(attempt, new);
     Ok(())
+}
+
+/// Fills in what only the server may say about an object, whatever the client sent.
+pub fn complete(app: &App, attempt: &Attempt<'_>, new: &mut Value) {
+    definitions::mutate(app, attempt, new);
 }
 
 /// Checks an object against the cluster's other objects, and claims what it uses.

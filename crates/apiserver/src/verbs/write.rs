@@ -201,6 +201,7 @@ async fn create_shaped(
         }
         admission::mutate(app, &attempt_at, &mut new)?;
         prepare_create(kind, &mut new);
+        admission::complete(app, &attempt_at, &mut new);
         let errors = validate_create(kind, &new);
         if !errors.is_empty() {
             return Err(Status::invalid(&kind.group, &kind.kind, &name, &errors));
@@ -376,6 +377,7 @@ async fn modify_once(
         );
     }
     admission::mutate(app, &attempt, &mut new)?;
+    admission::complete(app, &attempt, &mut new);
     set_meta(
         &mut new,
         "resourceVersion",
