@@ -1,5 +1,7 @@
 //! Reading the objects that clients send.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header;
 use mosaic_api::{Reason, Status};
@@ -84,7 +86,7 @@ pub fn unsupported(accepted: &str) -> Status {
     )
 }
 
-/// Reads a JSON or YAML document.
+/// Reads a document in one of the forms of objects: JSON, YAML, or protobuf for built-in kinds.
 ///
 /// # Errors
 /// 400 for a body that cannot be read, 415 for other media types.
@@ -92,6 +94,9 @@ pub fn read(call: &Call, complaints: &mut Vec<String>) -> Result<Value, Status> 
     let media_type = media_type(call);
     read_as(&media_type, &call.body, complaints)
 }
+
+/// The media types of bodies, for the message to those who send another.
+const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 /// Reads a document of that media type.
 ///
@@ -118,8 +123,24 @@ pub fn read_as(
         "application/yaml" | "text/yaml" | "application/apply-patch+yaml" => {
             read_yaml(body, complaints)
         }
-        _ => Err(unsupported("application/json, application/yaml")),
+        mosaic_protobuf::MEDIA_TYPE => mosaic_protobuf::decode(body, built_in_type).map_err(|error| {
+            Status::bad_request(format!(
+                "the object provided is unrecognized (must be of type {media_type}): {error}"
+            ))
+        }),
+        _ => Err(unsupported(ACCEPTED)),
     }
+}
+
+/// The type of a built-in kind, as bodies name it. Every group has the kinds of options that all
+/// requests share.
+fn built_in_type(api_version: &str, kind: &str) -> Option<Arc<mosaic_schema::Type>> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let definition = match kind {
+        "DeleteOptions" | "Status" => format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"),
+        _ => mosaic_api::builtin::definition_name(group, version, kind),
+    };
+    mosaic_schema::builtin(&definition)
 }
 
 /// Reads a YAML document (of which JSON is a part). Most clients that say YAML send JSON.
