@@ -27,6 +27,8 @@ pub struct App {
     pub documents: crate::documents::Documents,
     /// The range that services get their addresses from.
     pub service_range: ipnet::IpNet,
+    /// The way to hosts.
+    pub streams: crate::streams::Hosts,
     /// Cancelled when the server stops.
     pub shutdown: CancellationToken,
 }

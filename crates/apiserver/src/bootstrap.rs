@@ -119,6 +119,7 @@ fn call(app: &App, object: &Value, method: Method) -> Result<Call, Status> {
         method,
         headers: http::HeaderMap::new(),
         body: bytes::Bytes::new(),
+        wire: crate::streams::Wire::default(),
     })
 }
 

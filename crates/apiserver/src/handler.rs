@@ -22,6 +22,7 @@ use crate::{
     kinds::Kind,
     metrics::{DurationLabels, RequestLabels},
     paths,
+    streams::{self, Wire},
     verbs::{Call, change, delete, read, review, subresource, watch, write::Part},
 };
 
@@ -34,7 +35,7 @@ const MAX_URI: usize = 64 << 10;
 /// there stands for a caller inside this process and is trusted as it is.
 pub async fn handle<B>(app: Arc<App>, request: Request<B>) -> Response<Body>
 where
-    B: HttpBody<Data = Bytes> + Send,
+    B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
     let started = Instant::now();
@@ -88,7 +89,7 @@ async fn answer<B>(
     seen: &mut Seen,
 ) -> Result<Response<Body>, Status>
 where
-    B: HttpBody<Data = Bytes> + Send,
+    B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
     let (mut parts, body) = request.into_parts();
@@ -139,7 +140,11 @@ where
             seen.group = path.group.clone();
             seen.resource.clone_from(&path.plural);
             check_path(&kind, &path)?;
-            let body = read_body(body, &parts.headers).await?;
+            let (body, wire) = if streams::is_stream(&path) {
+                (Bytes::new(), Wire::new(&mut parts, body))
+            } else {
+                (read_body(body, &parts.headers).await?, Wire::default())
+            };
             seen.trail.body(&body);
             let call = Call {
                 user: (*user).clone(),
@@ -150,6 +155,7 @@ where
                 method: parts.method.clone(),
                 headers: parts.headers,
                 body,
+                wire,
             };
             dispatch(app, &call).await
         }
@@ -302,9 +308,7 @@ async fn dispatch_subresource(app: &Arc<App>, call: &Call) -> Result<Response<Bo
         "eviction" if *method == Method::POST => return subresource::evict(app, call).await,
         "token" if *method == Method::POST => return subresource::token(app, call).await,
         "finalize" if *method == Method::PUT => return subresource::finalize(app, call).await,
-        "log" | "exec" | "attach" | "portforward" | "proxy" => {
-            return crate::streams::route(app, call).await;
-        }
+        _ if streams::is_stream(&call.path) => return streams::route(app, call).await,
         "status" => Part::Status,
         "approval" => Part::Approval,
         "resize" => Part::Other("resize"),

@@ -8,6 +8,7 @@
 //! * [`serve`]: sockets, TLS, HTTP; [`handler`]: the way of a request.
 //! * [`kinds`]: the table of kinds; [`custom`]: its rows from `CustomResourceDefinition`s.
 //! * [`verbs`]: get, list, watch, create, update, patch, delete and the subresources.
+//! * [`streams`]: logs, commands and ports of pods, by way of their hosts.
 //! * [`admission`]: rules that look beyond the object.
 //! * [`cache`]: every object in memory, and who watches.
 
@@ -31,7 +32,7 @@ pub mod metrics;
 mod paths;
 pub mod render;
 pub mod serve;
-mod streams;
+pub mod streams;
 pub mod verbs;
 
 pub use local::LocalService;

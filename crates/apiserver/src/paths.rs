@@ -159,11 +159,24 @@ fn health(app: &App, parts: &Parts, check: &[&str]) -> Result<Response<Body>, St
 }
 
 fn metrics(app: &App) -> Response<Body> {
-    let moment = [(
-        "mosaic_store_revision",
-        "The latest revision that the cache has taken in",
-        app.cache.revision(),
-    )];
+    let (hosts, streams) = app.streams.counts();
+    let moment = [
+        (
+            "mosaic_store_revision",
+            "The latest revision that the cache has taken in",
+            app.cache.revision(),
+        ),
+        (
+            "mosaic_connected_hosts",
+            "Hosts that have a tunnel to this server",
+            hosts as u64,
+        ),
+        (
+            "mosaic_open_streams",
+            "Logs, commands, forwarded ports and proxied requests that are open",
+            streams as u64,
+        ),
+    ];
     respond::bytes(
         StatusCode::OK,
         "application/openmetrics-text; version=1.0.0; charset=utf-8",

@@ -156,10 +156,12 @@ impl Server {
         &self.app.identity.authority
     }
 
-    /// Stops: takes no new connections, ends watches, and lets requests in progress finish.
+    /// Stops: takes no new connections, ends watches, and lets requests and streams in progress finish
+    /// for a while.
     pub async fn stop(self) {
         self.app.shutdown.cancel();
-        if self.serving.await.is_err() {
+        let (served, ()) = tokio::join!(self.serving, self.app.streams.drain(DRAIN));
+        if served.is_err() {
             tracing::warn!("the accept loop had failed");
         }
         if let Some((_, log)) = &self.app.audit {
@@ -193,6 +195,7 @@ fn assemble(options: &mut Options, store: Arc<dyn Store>, authority: Arc<Authori
         metrics: Metrics::default(),
         documents: Documents::default(),
         service_range: options.service_range,
+        streams: crate::streams::Hosts::default(),
         shutdown: CancellationToken::new(),
     }
 }

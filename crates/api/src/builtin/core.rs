@@ -28,6 +28,7 @@ fn cluster_rows() -> Vec<Row> {
             .cluster()
             .short(&["no"])
             .status()
+            .subresource("tunnel", "mosaic", "v1", "NodeTunnelOptions", CREATE)
             .select(&[("spec.unschedulable", "false")]),
         row("PersistentVolume", "persistentvolumes")
             .cluster()

@@ -1,7 +1,5 @@
 //! Building responses.
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -11,11 +9,16 @@ use serde_json::Value;
 use super::accept::{Accept, Encoding};
 
 /// The body of every response.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Why a body broke off. Only bodies that come from elsewhere do.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body of known bytes.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// A response with bytes of a media type.

@@ -41,6 +41,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body; empty if there is none.
     pub body: Bytes,
+    /// The connection and the unread body, for requests to hosts.
+    pub wire: crate::streams::Wire,
 }
 
 impl Call {

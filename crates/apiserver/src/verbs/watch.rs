@@ -245,9 +245,7 @@ struct State {
 
 /// The lines of a watch, several to a frame where several wait. Ends at the deadline, when the server
 /// stops, or when the watcher could not follow; the client then resumes from the last revision it saw.
-fn frames(
-    state: State,
-) -> impl Stream<Item = Result<Frame<Bytes>, std::convert::Infallible>> + Send {
+fn frames(state: State) -> impl Stream<Item = Result<Frame<Bytes>, respond::BodyError>> + Send {
     stream::unfold(state, |mut state| async move {
         loop {
             if let Some(batch) = state.take_batch() {

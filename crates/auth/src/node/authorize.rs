@@ -150,6 +150,11 @@ fn own_node(node: &str, request: &Attributes<'_>) -> Result<(), String> {
     match (request.subresource, request.verb) {
         // Which node is written is `restrict`'s to say: a creation has no name here.
         ("", "create" | "update" | "patch") | ("status", "update" | "patch") => Ok(()),
+        ("tunnel", "create") if request.name == node => Ok(()),
+        ("tunnel", "create") => refuse(format!(
+            "node '{node}' cannot open a tunnel as '{}', only as itself",
+            request.name
+        )),
         ("", "get" | "list" | "watch") => match request.name {
             name if name == node => Ok(()),
             "" => refuse(format!(

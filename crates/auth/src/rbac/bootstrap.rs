@@ -322,6 +322,8 @@ pub fn node_rules() -> Vec<Rule> {
         rule(READ, "core", "services"),
         rule("create get list watch", "core", "nodes"),
         rule("patch update", "core", "nodes nodes/status"),
+        // The way by which the server reaches the host.
+        rule("create", "core", "nodes/tunnel"),
         rule("create patch update", "core events.k8s.io", "events"),
         rule(READ, "core", "pods"),
         rule("create delete", "core", "pods"),
