@@ -2,6 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::bench::BenchArgs;
 use crate::client::ConnectionArgs;
 use crate::commands::{
     api_resources, apply, auth, completion, delete, describe, edit, events, explain, get, metadata,
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     ApiVersions(api_resources::ApiVersionsArgs),
     Auth(auth::AuthArgs),
     Version(version::VersionArgs),
+    Bench(BenchArgs),
     Completion(completion::CompletionArgs),
 }
 

@@ -55,10 +55,10 @@ pub(crate) struct ServerArgs {
     /// Further name or address in the server's certificate; may be given several times
     #[arg(long, value_name = "NAME", value_delimiter = ',', action = ArgAction::Append, value_parser = subject_name)]
     pub(crate) tls_san: Vec<String>,
-    /// File that a line is appended to for each audited request; `-` is standard output
+    /// File that a line is appended to for each audited request; put aside at 100 MiB, ten are kept
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_log: Option<PathBuf>,
-    /// Audit policy (audit.k8s.io/v1, YAML); without it, metadata of every request
+    /// Audit policy (audit.k8s.io/v1, YAML); without it, the metadata of changes and of reading secrets
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_policy: Option<PathBuf>,
     /// Whether a request without a credential is served as system:anonymous (health and version only, unless RBAC grants more)
@@ -249,7 +249,10 @@ pub(crate) fn run(args: ServerArgs) -> Result<(), Failure> {
 /// Starts the server over its store, and stops it when the process is told to.
 async fn serve(args: ServerArgs) -> Result<(), Failure> {
     let directory = args.data_dir.clone();
-    std::fs::create_dir_all(&directory).map_err(|error| {
+    // For its owner only: the database holds secrets.
+    let mut builder = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
+    builder.create(&directory).map_err(|error| {
         Failure::new(format!(
             "data-dir: cannot make {}: {error}",
             directory.display()

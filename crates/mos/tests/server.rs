@@ -19,6 +19,11 @@ fn it_writes_a_private_kubeconfig_and_stops_cleanly() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
+    let mode = std::fs::metadata(server.data())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
     let version = server.run_line("version").ok();
     assert!(version.contains("Server: Kubernetes API v1."), "{version}");
     assert!(server.terminate().success());

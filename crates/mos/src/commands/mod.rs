@@ -39,6 +39,7 @@ pub(crate) async fn run(command: Command, connection: &ConnectionArgs) -> Result
         Command::ApiVersions(args) => api_resources::versions(args, connection).await,
         Command::Auth(args) => auth::run(args, connection).await,
         Command::Version(args) => version::run(args, connection).await,
+        Command::Bench(args) => crate::bench::run(args).await,
         Command::Completion(args) => completion::run(args),
     }
 }
