@@ -48,6 +48,8 @@ const SETTLE: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 const SHARE: u32 = 20;
 /// Objects that are read at once.
 const PAGE: u32 = 500;
+/// How long an object that the API admitted, and counted, may take to show up.
+const ADMISSION: Duration = Duration::from_millis(100);
 /// An object this young may not have been counted yet.
 const YOUNG: SignedDuration = SignedDuration::from_secs(30);
 
@@ -283,13 +285,20 @@ impl Counter {
     }
 
     async fn reconcile(&self, namespace: String) -> Result<Next> {
-        let begun = Instant::now();
         let client = &self.context.client;
         let api: Api<ResourceQuota> = Api::namespaced(client.clone(), &namespace);
         let quotas = api.list(&ListParams::default()).await?.items;
         if quotas.is_empty() {
             return Ok(Next::Done);
         }
+        let was_counted =
+            |quota: &ResourceQuota| quota.status.as_ref().is_some_and(|s| s.used.is_some());
+        if quotas.iter().any(was_counted) {
+            // What was admitted before the quotas were read is counted in them, and must be there to be
+            // counted again; what is admitted from now on makes the write a conflict.
+            tokio::time::sleep(ADMISSION).await;
+        }
+        let begun = Instant::now();
         let counted = count(client, &self.context.discovery.kinds(), &namespace, &quotas).await?;
         let mut failure = None;
         for (quota, counted) in quotas.iter().zip(&counted) {

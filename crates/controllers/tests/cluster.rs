@@ -192,7 +192,11 @@ async fn objects_go_with_their_owners_in_each_of_three_ways() {
     assert_eq!(orphan.metadata.owner_references, None);
 
     let owner = create(&configs, config("elsewhere")).await;
-    create(&cluster.api::<ConfigMap>("kube-public"), owned("lost", &owner)).await;
+    create(
+        &cluster.api::<ConfigMap>("kube-public"),
+        owned("lost", &owner),
+    )
+    .await;
     let elsewhere: Api<ConfigMap> = cluster.api("kube-public");
     until("an owner in another namespace is none", async || {
         is_gone(&elsewhere, "lost").await
