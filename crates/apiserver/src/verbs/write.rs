@@ -510,7 +510,8 @@ pub async fn apply(
                 "uid mismatch: the provided object specified a uid, and no existing object was found",
             ));
         }
-        let object = merge(None)?;
+        let mut object = merge(None)?;
+        body::shape(kind, &mut object, &mut Vec::new())?;
         let managed_fields = object
             .pointer("/metadata/managedFields")
             .cloned()
