@@ -1,6 +1,7 @@
 //! A server of one's own, and the command line against it.
 
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
