@@ -25,38 +25,55 @@ use crate::{
 /// Roles often change together.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// The roles whose rules are not those of the roles that they are made of, and the rules they should have.
-fn plan(roles: &[ClusterRole]) -> Vec<(&ClusterRole, Vec<PolicyRule>)> {
-    let mut sorted: Vec<&ClusterRole> = roles.iter().collect();
-    sorted.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
-    let made_of_others = sorted
-        .iter()
-        .copied()
-        .filter(|role| role.aggregation_rule.is_some());
-    made_of_others
-        .filter_map(|role| {
-            let selectors = role
-                .aggregation_rule
-                .as_ref()?
-                .cluster_role_selectors
-                .as_deref()
-                .unwrap_or_default();
-            let mut rules: Vec<PolicyRule> = Vec::new();
-            for selector in selectors.iter().filter_map(parse) {
-                for source in &sorted {
-                    if source.metadata.name == role.metadata.name || !matches(&selector, source) {
-                        continue;
-                    }
-                    for rule in source.rules.iter().flatten() {
-                        if !rules.contains(rule) {
-                            rules.push(rule.clone());
-                        }
-                    }
+/// The roles whose rules are not those of the roles that they are made of, with the rules they should have.
+fn plan(roles: &[ClusterRole]) -> Vec<ClusterRole> {
+    let mut wanted = roles.to_vec();
+    wanted.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    let before = wanted.clone();
+    // A role may be made of roles that are themselves made of others: one level is done a round.
+    for _ in roles.iter().filter(|role| role.aggregation_rule.is_some()) {
+        let rules: Vec<_> = wanted.iter().map(|role| rules_of(role, &wanted)).collect();
+        let mut changed = false;
+        for (role, rules) in wanted.iter_mut().zip(rules) {
+            if let Some(rules) = rules
+                && role.rules.as_deref().unwrap_or_default() != rules
+            {
+                role.rules = Some(rules);
+                changed = true;
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    let differ = wanted
+        .into_iter()
+        .zip(before)
+        .filter(|(role, before)| role.rules != before.rules);
+    differ.map(|(role, _)| role).collect()
+}
+
+/// The rules of an aggregated role, in the order of its selectors and then of the names of `roles`.
+fn rules_of(role: &ClusterRole, roles: &[ClusterRole]) -> Option<Vec<PolicyRule>> {
+    let selectors = role
+        .aggregation_rule
+        .as_ref()?
+        .cluster_role_selectors
+        .as_deref();
+    let mut rules: Vec<PolicyRule> = Vec::new();
+    for selector in selectors.unwrap_or_default().iter().filter_map(parse) {
+        for source in roles {
+            if source.metadata.name == role.metadata.name || !matches(&selector, source) {
+                continue;
+            }
+            for rule in source.rules.iter().flatten() {
+                if !rules.contains(rule) {
+                    rules.push(rule.clone());
                 }
             }
-            (role.rules.as_deref().unwrap_or_default() != rules).then_some((role, rules))
-        })
-        .collect()
+        }
+    }
+    Some(rules)
 }
 
 /// A selector that cannot be read matches nothing.
@@ -85,15 +102,16 @@ pub(crate) async fn run(context: Context) {
 async fn reconcile(context: &Context) -> Result<Next> {
     let api: Api<ClusterRole> = Api::all(context.client.clone());
     let roles = api.list(&ListParams::default()).await?.items;
-    for (role, rules) in plan(&roles) {
+    for role in plan(&roles) {
         let name = role
             .metadata
             .name
             .as_deref()
             .ok_or_else(|| Error::Other("a role has no name".to_owned()))?;
         let version = &role.metadata.resource_version;
-        let patch =
-            Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "rules": rules }));
+        let patch = Patch::Merge(
+            json!({ "metadata": { "resourceVersion": version }, "rules": role.rules }),
+        );
         api.patch(name, &PatchParams::default(), &patch)
             .await
             .or_absent()?;
@@ -146,7 +164,7 @@ mod tests {
             let planned = plan(roles);
             planned
                 .into_iter()
-                .map(|(role, rules)| (role.metadata.name.clone(), rules))
+                .map(|role| (role.metadata.name, role.rules.unwrap_or_default()))
                 .collect::<Vec<_>>()
         };
         let [(name, rules)] = &plan_of(&roles)[..] else {
@@ -160,6 +178,24 @@ mod tests {
     }
 
     #[test]
+    fn roles_of_roles_are_done_at_once() {
+        let mut middle = aggregated("middle", &["a"]);
+        middle.metadata.labels = Some([("b".to_owned(), "true".to_owned())].into());
+        let roles = [
+            aggregated("a-top", &["b"]),
+            middle,
+            role("leaf", Some("a"), &["get"]),
+        ];
+        let planned = plan(&roles);
+        assert_eq!(planned.len(), 2);
+        assert!(
+            planned
+                .iter()
+                .all(|role| role.rules.as_ref().unwrap()[0].verbs == ["get"])
+        );
+    }
+
+    #[test]
     fn a_role_is_not_made_of_itself() {
         let mut role = aggregated("sum", &["a"]);
         role.metadata.labels = Some([("a".to_owned(), "true".to_owned())].into());
@@ -170,7 +206,7 @@ mod tests {
         let roles = [role];
         let planned = plan(&roles);
         assert!(
-            planned[0].1.is_empty(),
+            planned[0].rules.as_ref().unwrap().is_empty(),
             "rules that nobody grants any more go"
         );
     }
