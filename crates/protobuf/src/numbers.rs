@@ -8,8 +8,10 @@ use std::{
 /// The table, as the script of its first line writes it.
 static TABLE: &str = include_str!("numbers.txt");
 
-static KNOWN: LazyLock<Mutex<HashMap<&'static str, Arc<[Numbered]>>>> =
-    LazyLock::new(Mutex::default);
+/// The fields of definitions that have been needed.
+type Known = HashMap<&'static str, Arc<[Numbered]>>;
+
+static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
 
 /// A field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

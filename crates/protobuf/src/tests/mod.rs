@@ -243,6 +243,9 @@ fn depth(value: &Value) -> usize {
 }
 
 proptest! {
+    // Each case is over all kinds.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn what_is_written_is_read(seed: u64) {
         for ((api_version, kind), ty) in KINDS.iter() {
@@ -253,7 +256,9 @@ proptest! {
             prop_assert_eq!(read.as_ref(), Ok(&made));
         }
     }
+}
 
+proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(kind in any::<prop::sample::Index>(), bytes: Vec<u8>) {
         let ((api_version, kind), _) = KINDS.iter().nth(kind.index(KINDS.len())).unwrap();
