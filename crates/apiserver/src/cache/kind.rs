@@ -52,9 +52,12 @@ struct State {
     history_bytes: usize,
     /// Every change after this revision is in the history.
     floor: Revision,
-    watchers: HashMap<Scope, Vec<(u64, mpsc::Sender<Arc<Change>>)>>,
+    watchers: HashMap<Scope, Vec<Watcher>>,
     next_watcher: u64,
 }
+
+/// A watcher's number, and where its changes go.
+type Watcher = (u64, mpsc::Sender<Arc<Change>>);
 
 /// A watcher's place in a kind. Dropping it ends the watch.
 #[derive(Debug)]

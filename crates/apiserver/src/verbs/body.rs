@@ -123,11 +123,13 @@ pub fn read_as(
         "application/yaml" | "text/yaml" | "application/apply-patch+yaml" => {
             read_yaml(body, complaints)
         }
-        mosaic_protobuf::MEDIA_TYPE => mosaic_protobuf::decode(body, built_in_type).map_err(|error| {
-            Status::bad_request(format!(
-                "the object provided is unrecognized (must be of type {media_type}): {error}"
-            ))
-        }),
+        mosaic_protobuf::MEDIA_TYPE => {
+            mosaic_protobuf::decode(body, built_in_type).map_err(|error| {
+                Status::bad_request(format!(
+                    "the object provided is unrecognized (must be of type {media_type}): {error}"
+                ))
+            })
+        }
         _ => Err(unsupported(ACCEPTED)),
     }
 }
