@@ -2,6 +2,8 @@
 //!
 //! The test runs itself as the process that is killed. `MOSAIC_STORE_KILLS` says how often (25).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 use std::collections::HashMap;

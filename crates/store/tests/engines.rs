@@ -1,5 +1,7 @@
 //! One suite for both engines.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 /// Runs each function of the suite against a store that `$open` opens; its second part is kept until

@@ -1,5 +1,7 @@
 //! What only the engine on etcd promises.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 use std::collections::HashMap;

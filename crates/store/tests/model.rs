@@ -1,5 +1,7 @@
 //! Random histories against a plain model in memory.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! How fast it is, for people to read: `cargo test -p mosaic-store --test rates -- --ignored --nocapture`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 use std::sync::Arc;
@@ -38,20 +40,40 @@ async fn write_rate(store: &Arc<dyn Store>, writers: usize, each: usize) -> f64 
 async fn sqlite_rates() {
     for round in 0..3 {
         let directory = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(directory.path()).unwrap());
-        for batch in [1, 64, 100, 512] {
-            let rate =
-                raw_batch_rate(directory.path(), VALUE, batch, Duration::from_secs(2)).unwrap();
-            println!("{round}: raw, batches of {batch}: {rate:.0}/s");
+        let raw =
+            |batch| raw_batch_rate(directory.path(), VALUE, batch, Duration::from_secs(2)).unwrap();
+        for (writers, each) in [(1, 2000), (64, 1000), (256, 250)] {
+            let store = Sqlite::open(directory.path().join(writers.to_string())).unwrap();
+            let store: Arc<dyn Store> = Arc::new(store);
+            let before = raw(writers);
+            let rate = write_rate(&store, writers, each).await;
+            let after = raw(writers);
+            println!(
+                "{round}: {writers} writers: {rate:.0}/s; raw, batches of {writers}: {before:.0}/s before, {after:.0}/s after"
+            );
         }
-        for writers in [1, 64, 256] {
-            let each = if writers == 1 { 4000 } else { 60_000 / writers };
-            let prefix = Sqlite::open(directory.path().join(writers.to_string())).unwrap();
-            let rate = write_rate(&(Arc::new(prefix) as Arc<dyn Store>), writers, each).await;
-            println!("{round}: store, {writers} writers: {rate:.0}/s");
-        }
-        drop(store);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a check"]
+async fn sqlite_memory() {
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS"));
+        line.unwrap().to_owned()
+    };
+    println!("before: {}", resident());
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(directory.path()).unwrap());
+    println!("opened: {}", resident());
+    write_rate(&store, 64, 1000).await;
+    println!("after 64,000 writes: {}", resident());
+    drop(store);
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(directory.path()).unwrap());
+    let start = Instant::now();
+    let keys = support::list(&store, "/").await.entries.len();
+    println!("list of {keys}: {:?}, {}", start.elapsed(), resident());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

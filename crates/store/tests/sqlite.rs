@@ -1,5 +1,7 @@
 //! What only the embedded engine promises.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Moves what was committed from the write-ahead log into the database file.
 //!
 //! A thread does it beside the writer, so that no write waits for it. A log starts over only when the
-//! writer finds all of it moved, and a writer that never pauses is always ahead: past a hard limit
-//! the writer checkpoints itself.
+//! writer finds all of it moved, and a writer that hardly pauses is always a little ahead. So when the
+//! log is long, the thread goes on until little is left, and the writer moves that little itself.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +17,13 @@ use crate::{Result, StoreError};
 
 /// The thread starts when this much has not been moved.
 const SOFT_BYTES: u64 = 4 << 20;
-/// The writer does it when the log is this long; the file is cut back to it.
-pub(crate) const HARD_BYTES: u64 = 48 << 20;
+/// A log of this length should start over. Short enough for the file to be written anew soon instead of
+/// growing, which a disk is slower to make durable.
+const LONG_BYTES: u64 = 16 << 20;
+/// So much of a long log the writer moves without being noticed. The thread leaves less.
+const LITTLE_BYTES: u64 = 512 << 10;
+/// The writer moves what there is when the log is this long; the file is cut back to it.
+pub(crate) const HARD_BYTES: u64 = 2 * LONG_BYTES;
 /// When a reader or a full disk was in the way, the writer tries again after this much more.
 const RETRY_BYTES: u64 = 8 << 20;
 /// A log that nothing is added to is moved after this long.
@@ -41,6 +46,18 @@ struct State {
     limit: u64,
     failing: bool,
     closed: bool,
+}
+
+impl State {
+    /// Whether the thread has something to do.
+    fn is_due(&self) -> bool {
+        let enough = if self.length < LONG_BYTES {
+            SOFT_BYTES
+        } else {
+            LITTLE_BYTES
+        };
+        self.unmoved >= enough
+    }
 }
 
 /// How a checkpoint went.
@@ -82,10 +99,13 @@ impl Checkpointer {
         let was_clean = state.unmoved == 0;
         state.length += bytes;
         state.unmoved += bytes;
-        if state.length >= state.limit {
+        let little_is_left = state.length >= LONG_BYTES
+            && state.unmoved <= LITTLE_BYTES
+            && state.limit == HARD_BYTES;
+        if little_is_left || state.length >= state.limit {
             drop(state);
             self.checkpoint(writer);
-        } else if was_clean || state.unmoved >= SOFT_BYTES {
+        } else if was_clean || state.is_due() {
             self.bell.notify_one();
         }
     }
@@ -102,7 +122,7 @@ impl Checkpointer {
                 self.bell.wait(&mut state);
             }
             self.bell
-                .wait_while_for(&mut state, |s| s.unmoved < SOFT_BYTES && !s.closed, IDLE);
+                .wait_while_for(&mut state, |s| !s.is_due() && !s.closed, IDLE);
             if state.closed {
                 return;
             }

@@ -16,13 +16,14 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use futures::stream::BoxStream;
 use tokio::sync::oneshot;
 
 use self::checkpoint::Checkpointer;
 use self::database::{Role, internal};
-use self::queue::{Command, Queue};
+use self::queue::{Command, Linger, Queue};
 use self::reader::{Log, Readers};
 use self::writer::{Chore, Writer};
 use crate::hub::Hub;
@@ -99,6 +100,10 @@ impl Sqlite {
                 Chore::Sweep
             } else {
                 Chore::None
+            },
+            linger: Linger {
+                expected: 0,
+                time: Duration::ZERO,
             },
             waiting: Vec::new(),
         };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::keys::weight;
@@ -43,6 +43,20 @@ pub(crate) enum Taken {
     Closed,
 }
 
+/// How much is taken at once, at most.
+#[derive(Clone, Copy)]
+pub(crate) struct Most {
+    pub(crate) count: usize,
+    pub(crate) bytes: usize,
+}
+
+/// How long a batch waits for how many commands.
+#[derive(Clone, Copy)]
+pub(crate) struct Linger {
+    pub(crate) expected: usize,
+    pub(crate) time: Duration,
+}
+
 pub(crate) struct Queue {
     state: Mutex<State>,
     filled: Condvar,
@@ -52,6 +66,8 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     commands: VecDeque<Command>,
+    /// The writer sleeps until there are so many.
+    wanted: usize,
     closed: bool,
 }
 
@@ -83,21 +99,25 @@ impl Queue {
             return Err(closed());
         }
         state.commands.push_back(command);
+        let enough = state.commands.len() >= state.wanted;
         drop(state);
-        self.filled.notify_one();
+        if enough {
+            self.filled.notify_one();
+        }
         Ok(())
     }
 
-    /// Up to so many commands and about so many bytes; waits for the first one as long as it may.
-    pub(crate) fn take(&self, count: usize, bytes: usize, wait: Duration) -> Taken {
+    /// Up to so many commands and about so many bytes; waits for the first one as long as it may. When
+    /// there is one, it lingers a little for as many as there probably will be.
+    pub(crate) fn take(&self, most: Most, wait: Duration, linger: Linger) -> Taken {
         let mut state = self.state.lock();
-        if state.commands.is_empty() && !state.closed && !wait.is_zero() {
-            self.filled
-                .wait_while_for(&mut state, |s| s.commands.is_empty() && !s.closed, wait);
+        self.wait_for(&mut state, 1, wait);
+        if !state.commands.is_empty() {
+            self.wait_for(&mut state, linger.expected.min(most.count), linger.time);
         }
         let mut taken = Vec::new();
         let mut size = 0;
-        while taken.len() < count && size < bytes {
+        while taken.len() < most.count && size < most.bytes {
             let Some(command) = state.commands.pop_front() else {
                 break;
             };
@@ -111,6 +131,20 @@ impl Queue {
         } else {
             Taken::Nothing
         }
+    }
+
+    fn wait_for(&self, state: &mut MutexGuard<'_, State>, wanted: usize, time: Duration) {
+        if time.is_zero() || state.commands.len() >= wanted {
+            return;
+        }
+        state.wanted = wanted;
+        let more = |s: &mut State| s.commands.len() < s.wanted && !s.closed;
+        self.filled.wait_while_for(state, more, time);
+    }
+
+    /// How many commands wait.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().commands.len()
     }
 
     /// Lets nothing more in; what is queued is still taken.
