@@ -1,11 +1,12 @@
 //! Running a program to its end.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::wait::DEADLINE;
+use crate::wait::deadline;
 
 /// What a program said, and how it ended.
 #[derive(Debug, Clone)]
@@ -105,7 +106,7 @@ pub fn spawn(command: &mut Command) -> Child {
 /// Runs a program to its end, with `input` as its standard input.
 ///
 /// # Panics
-/// If it cannot be started, or has not ended after [`DEADLINE`].
+/// If it cannot be started, or has not ended after [`deadline`].
 pub fn run(command: &mut Command, input: &str) -> Outcome {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words
@@ -126,10 +127,10 @@ pub fn run(command: &mut Command, input: &str) -> Outcome {
         if let Some(status) = child.try_wait().expect("a child of this process") {
             break status;
         }
-        if started.elapsed() > DEADLINE {
+        if started.elapsed() > deadline() {
             drop(child.kill());
             drop(child.wait());
-            panic!("{line} has not ended after {DEADLINE:?}");
+            panic!("{line} has not ended after {:?}", deadline());
         }
         thread::sleep(Duration::from_millis(5));
     };
@@ -139,6 +140,68 @@ pub fn run(command: &mut Command, input: &str) -> Outcome {
         stdout: stdout.join().expect("the reading thread"),
         stderr: stderr.join().expect("the reading thread"),
         code: status.code().unwrap_or(-1),
+    }
+}
+
+/// A program that goes on writing lines. It is killed when dropped.
+pub struct Following {
+    command: String,
+    child: Child,
+    lines: Receiver<String>,
+    stderr: Option<thread::JoinHandle<String>>,
+}
+
+impl Following {
+    /// Starts it.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = spawn(command);
+        let (sender, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        thread::spawn(move || {
+            let lines = stdout.lines().map_while(Result::ok);
+            lines
+                .take_while(|line| sender.send(line.clone()).is_ok())
+                .for_each(drop);
+        });
+        let stderr = Some(collect(child.stderr.take().expect("piped")));
+        Self {
+            command: format!("{command:?}"),
+            child,
+            lines,
+            stderr,
+        }
+    }
+
+    /// The next line that it writes.
+    ///
+    /// # Panics
+    /// If it ends instead, or writes nothing for too long.
+    #[track_caller]
+    pub fn next_line(&mut self) -> String {
+        match self.lines.recv_timeout(deadline()) {
+            Ok(line) => line,
+            Err(reason) => {
+                drop(self.child.kill());
+                let stderr = self.stderr.take().and_then(|thread| thread.join().ok());
+                panic!(
+                    "no line from {}: {reason}; {}",
+                    self.command,
+                    stderr.unwrap_or_default()
+                );
+            }
+        }
+    }
+
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

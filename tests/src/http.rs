@@ -15,7 +15,7 @@ use kube::config::{AuthInfo, Config, KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::wait::DEADLINE;
+use crate::wait::deadline;
 
 /// The runtime that the clients of all tests run on.
 pub fn runtime() -> &'static Runtime {
@@ -251,7 +251,7 @@ impl Http {
             })
         };
         runtime()
-            .block_on(async { tokio::time::timeout(DEADLINE, exchange).await })
+            .block_on(async { tokio::time::timeout(deadline(), exchange).await })
             .context("no answer in time")?
             .with_context(|| name.clone())
     }
@@ -366,7 +366,7 @@ impl Http {
     /// If the server refuses or no answer came.
     pub fn try_watch(&self, path: &str) -> anyhow::Result<Watch> {
         let request = Request::get(path).body(Body::empty())?;
-        let open = async { tokio::time::timeout(DEADLINE, self.client.send(request)).await };
+        let open = async { tokio::time::timeout(deadline(), self.client.send(request)).await };
         let response = runtime().block_on(open).context("no answer in time")??;
         let status = response.status();
         let mut stream = response.into_body().into_data_stream();
@@ -412,7 +412,7 @@ impl Watch {
     /// If neither comes.
     #[track_caller]
     pub fn next(&self) -> Option<Value> {
-        match self.events.recv_timeout(DEADLINE) {
+        match self.events.recv_timeout(deadline()) {
             Ok(event) => Some(event),
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!("nothing came from {}", self.path),

@@ -12,9 +12,9 @@ mod server;
 mod tools;
 mod wait;
 
-pub use command::{Outcome, run, spawn, split};
+pub use command::{Following, Outcome, run, spawn, split};
 pub use etcd::Etcd;
 pub use http::{Answer, Http, PatchKind, Watch, runtime};
 pub use server::{Server, ServerOptions, Store, mos};
 pub use tools::{Helm, Kubectl, KubectlVersion};
-pub use wait::{DEADLINE, free_port, wait_for, wait_until};
+pub use wait::{deadline, free_port, wait_for, wait_until};

@@ -1,9 +1,9 @@
 //! kubectl and helm, as their users run them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 
-use crate::command::{self, Outcome, split};
+use crate::command::{self, Following, Outcome, split};
 
 /// The versions of kubectl that Mosaic is tested with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +94,9 @@ impl Kubectl {
         command::run(&mut self.command(line), input)
     }
 
-    /// Starts it with its streams piped.
-    pub fn spawn(&self, line: &str) -> Child {
-        command::spawn(&mut self.command(line))
+    /// Starts it, to be read line by line.
+    pub fn follow(&self, line: &str) -> Following {
+        Following::start(&mut self.command(line))
     }
 
     fn command(&self, line: &str) -> Command {

@@ -4,23 +4,25 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a wait may take before it counts as a hang. Far beyond what anything here needs.
-pub const DEADLINE: Duration = Duration::from_secs(120);
+/// How long a wait may take before it counts as a hang: far beyond what anything here needs. Who looks
+/// for the reason of a hang sets `MOSAIC_DEADLINE_SECONDS` to less.
+pub fn deadline() -> Duration {
+    let seconds = std::env::var("MOSAIC_DEADLINE_SECONDS").ok();
+    Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(60))
+}
 
 /// Asks until there is an answer.
 ///
 /// # Panics
-/// After [`DEADLINE`], naming `what`.
+/// After [`deadline`], naming `what`.
 pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(
-            started.elapsed() < DEADLINE,
-            "waited {DEADLINE:?} in vain for {what}"
-        );
+        let waited = started.elapsed();
+        assert!(waited < deadline(), "waited {waited:?} in vain for {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -28,7 +30,7 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 /// Asks until the answer is yes.
 ///
 /// # Panics
-/// After [`DEADLINE`], naming `what`.
+/// After [`deadline`], naming `what`.
 pub fn wait_until(what: &str, mut ask: impl FnMut() -> bool) {
     wait_for(what, || ask().then_some(()));
 }

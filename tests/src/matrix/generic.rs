@@ -1,8 +1,6 @@
 //! The verbs that make sense for every kind, in the order in which they are tried: each finds the
 //! object as the one before it left it.
 
-use std::io::{BufRead, BufReader};
-
 use serde_json::{Value, json};
 
 use super::{Kind, Stage, Verb};
@@ -365,30 +363,15 @@ fn watch(stage: &Stage, kind: &Kind) {
         "get {} -w --output-watch-events --no-headers",
         target(stage, kind)
     );
-    let mut child = stage.kubectl.spawn(&line);
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let first = lines.next().and_then(Result::ok).unwrap_or_default();
-    // Only once the first line is there is the watch open, and only then is there something to miss.
+    let mut watching = stage.kubectl.follow(&line);
+    assert!(watching.next_line().starts_with("ADDED"));
     let path = format!("{}/{}", kind.path(&stage.namespace), stage.name(kind));
     let labels = json!({"metadata": {"labels": {"watched": "yes"}}});
     stage
         .http
         .patch(crate::PatchKind::Merge, &path, &labels)
         .ok();
-    let modified = lines
-        .map_while(Result::ok)
-        .find(|line| line.starts_with("MODIFIED"));
-    drop(child.kill());
-    let ended = child.wait_with_output().expect("an ended process");
-    let complaint = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(
-        first.starts_with("ADDED"),
-        "{line}: {first:?} came first; {complaint}"
-    );
-    assert!(
-        modified.is_some(),
-        "{line}: the change was not shown; {complaint}"
-    );
+    while !watching.next_line().starts_with("MODIFIED") {}
 }
 
 fn diff(stage: &Stage, kind: &Kind) {

@@ -1,7 +1,5 @@
 //! Watches: order, bookmarks, resuming, and the end of what is remembered.
 
-use std::io::{BufRead, BufReader};
-
 use mosaic_tests::{PatchKind, Server};
 use serde_json::{Value, json};
 
@@ -161,21 +159,15 @@ fn a_watch_as_tables_has_its_columns_once() {
     let path = config_maps(&server.namespace("table-watch"));
     let watched = server.kubectl().in_namespace("table-watch");
     http.post(&path, &config_map("a")).ok();
-    let mut child = watched.spawn("get configmap a -w");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped"))
-        .lines()
-        .map_while(Result::ok);
-    let header = lines.next().unwrap_or_default();
-    let row = lines.next().unwrap_or_default();
+    let mut watching = watched.follow("get configmap a -w");
+    let (header, row) = (watching.next_line(), watching.next_line());
     http.patch(
         PatchKind::Merge,
         &format!("{path}/a"),
         &json!({"data": {"b": "c"}}),
     )
     .ok();
-    let changed = lines.next().unwrap_or_default();
-    drop(child.kill());
-    drop(child.wait());
+    let changed = watching.next_line();
     assert!(
         header.starts_with("NAME") && row.starts_with("a ") && changed.starts_with("a "),
         "{header}{row}{changed}"
@@ -196,13 +188,10 @@ fn a_client_that_does_not_read_holds_up_nobody() {
     let path = config_maps(&server.namespace("slow"));
     let start = version(&http.post(&path, &config_map("a")).ok());
     // This program is stopped once its watch is open: nothing reads what the server sends it.
-    let mut slow = server.kubectl().spawn("get configmaps -A -w -o yaml");
-    let mut line = String::new();
-    BufReader::new(slow.stdout.take().expect("piped"))
-        .read_line(&mut line)
-        .expect("readable");
+    let mut slow = server.kubectl().follow("get configmaps -A -w -o yaml");
+    slow.next_line();
     let stopped = std::process::Command::new("kill")
-        .args(["-STOP", &slow.id().to_string()])
+        .args(["-STOP", &slow.pid().to_string()])
         .status();
     assert!(stopped.expect("kill").success());
 
@@ -216,7 +205,4 @@ fn a_client_that_does_not_read_holds_up_nobody() {
             .ok();
     }
     watch.until(|event| event["object"]["data"]["b"] == "49");
-
-    drop(slow.kill());
-    drop(slow.wait());
 }

@@ -1,6 +1,6 @@
 //! Discovery, nodes, output, and what concerns the whole cluster.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use serde_json::json;
@@ -257,31 +257,20 @@ pub(super) fn drain(stage: &Stage) {
 }
 
 pub(super) fn proxy(stage: &Stage) {
-    let mut child = stage.kubectl.spawn("proxy --port=0");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("piped"))
-        .read_line(&mut line)
-        .expect("readable");
+    let mut proxy = stage.kubectl.follow("proxy --port=0");
+    let line = proxy.next_line();
     let port = line
-        .trim()
         .rsplit(':')
         .next()
         .and_then(|port| port.parse::<u16>().ok());
-    let answer = port.map(|port| {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy listens");
-        stream
-            .write_all(b"GET /version HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            .expect("writable");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("readable");
-        answer
-    });
-    drop(child.kill());
-    drop(child.wait());
-    assert!(
-        answer.is_some_and(|answer| answer.contains("gitVersion")),
-        "{line}"
-    );
+    let port = port.unwrap_or_else(|| panic!("no port in {line}"));
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy listens");
+    stream
+        .write_all(b"GET /version HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        .expect("writable");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("readable");
+    assert!(answer.contains("gitVersion"), "{answer}");
 }
 
 pub(super) fn chunks(stage: &Stage) {
