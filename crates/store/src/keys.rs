@@ -22,17 +22,11 @@ pub(crate) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     vec![u8::MAX]
 }
 
-/// The smallest byte string of a list: the prefix itself, or what follows `after`.
-pub(crate) fn list_start(prefix: &str, after: Option<&str>) -> Vec<u8> {
-    let prefix = prefix.as_bytes();
+/// The smallest key of a list: the prefix itself, or what follows `after`.
+pub(crate) fn list_start(prefix: &str, after: Option<&str>) -> String {
     match after {
-        Some(after) if after.as_bytes() >= prefix => {
-            let mut start = Vec::with_capacity(after.len() + 1);
-            start.extend_from_slice(after.as_bytes());
-            start.push(0);
-            start
-        }
-        _ => prefix.to_vec(),
+        Some(after) if after >= prefix => format!("{after}\0"),
+        _ => prefix.to_owned(),
     }
 }
 
@@ -89,8 +83,8 @@ mod tests {
 
     #[test]
     fn a_list_starts_after_a_key_but_never_before_its_prefix() {
-        assert_eq!(list_start("/a/", None), b"/a/".to_vec());
-        assert_eq!(list_start("/b/", Some("/a/x")), b"/b/".to_vec());
-        assert_eq!(list_start("/b/", Some("/b/x")), b"/b/x\0".to_vec());
+        assert_eq!(list_start("/a/", None), "/a/");
+        assert_eq!(list_start("/b/", Some("/a/x")), "/b/");
+        assert_eq!(list_start("/b/", Some("/b/x")), "/b/x\0");
     }
 }

@@ -311,7 +311,7 @@ impl Store for Etcd {
         let limit = options.limit.unwrap_or(usize::MAX);
         let end = prefix_end(&inner.key(prefix));
         let first = list_start(prefix, options.after.as_deref());
-        let mut start = [inner.prefix.as_bytes(), &first].concat();
+        let mut start = inner.key(&first);
         if first.is_empty() {
             // Past the store's own keys.
             start.push(RESERVED as u8 + 1);

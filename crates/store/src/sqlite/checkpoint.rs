@@ -104,7 +104,11 @@ impl Checkpointer {
             && state.limit == HARD_BYTES;
         if little_is_left || state.length >= state.limit {
             drop(state);
-            self.checkpoint(writer);
+            if self.checkpoint(writer) {
+                // Nobody else writes: the next write starts the log over, unless a reader is in it,
+                // which the next checkpoint will find.
+                self.state.lock().length = 0;
+            }
         } else if was_clean || state.is_due() {
             self.bell.notify_one();
         }
@@ -135,15 +139,16 @@ impl Checkpointer {
         }
     }
 
-    fn checkpoint(&self, connection: &Connection) {
+    /// True if all of the log has been moved.
+    fn checkpoint(&self, connection: &Connection) -> bool {
         let turn = self.turn.lock();
         let before = self.state.lock().length;
-        let outcome = checkpoint(connection);
-        self.record(outcome, before);
+        let complete = self.record(checkpoint(connection), before);
         drop(turn);
+        complete
     }
 
-    fn record(&self, outcome: rusqlite::Result<Moved>, before: u64) {
+    fn record(&self, outcome: rusqlite::Result<Moved>, before: u64) -> bool {
         let mut state = self.state.lock();
         match outcome {
             Ok(outcome) => {
@@ -152,17 +157,13 @@ impl Checkpointer {
                 let page = u64::from(PAGE_SIZE);
                 state.failing = false;
                 state.unmoved = outcome.frames.saturating_sub(outcome.moved) * page + since;
-                // All moved and nothing added: the next write starts the log over.
-                state.length = if complete && since == 0 {
-                    0
-                } else {
-                    outcome.frames * page + since
-                };
+                state.length = outcome.frames * page + since;
                 state.limit = if state.length < HARD_BYTES {
                     HARD_BYTES
                 } else {
                     state.length + RETRY_BYTES
                 };
+                complete
             }
             Err(error) => {
                 if !state.failing {
@@ -170,6 +171,7 @@ impl Checkpointer {
                 }
                 state.failing = true;
                 state.limit = state.length.max(HARD_BYTES) + RETRY_BYTES;
+                false
             }
         }
     }

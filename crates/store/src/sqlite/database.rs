@@ -2,20 +2,24 @@
 //!
 //! ```text
 //! log     one row a write, in the order of revisions     revision │ previous │ deleted │ key │ value
-//! by_key  the same rows by key, without their values     key │ revision │ deleted
-//! state   numbers that outlive a restart                 compacted, swept
+//! by_key  the same by key, without the values            key │ revision │ deleted
+//! state   numbers that outlive a restart                 compacted, swept, indexed
 //! ```
 //!
-//! A key's present is its last row; its past, the rows before. Inserting is appending, but for one
-//! small entry in `by_key`. `previous` is the row that a row overwrites, so compaction walks the log
-//! once and finds what is obsolete without searching.
+//! A key's present is its last row; its past, the rows before. A write appends to the log and does
+//! nothing else; `by_key` follows in larger pieces, up to the revision `indexed` (see [`super::tail`]).
+//! `previous` is the row that a row overwrites, so compaction walks the log once and finds what is
+//! obsolete without searching.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
+use super::tail::Tail;
+use super::visible::Version;
+use crate::keys::key_from_bytes;
 use crate::{Result, Revision, StoreError};
 
 /// The name of the database in its directory.
@@ -85,51 +89,76 @@ pub(crate) struct Opened {
     pub(crate) swept: Revision,
 }
 
-/// Creates or checks the schema.
-pub(crate) fn prepare(connection: &mut Connection) -> Result<Opened> {
-    let transaction = connection
-        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-        .map_err(internal)?;
-    let format: i64 = transaction
+const SCHEMA: &str = "
+    CREATE TABLE log (
+        revision INTEGER PRIMARY KEY,
+        previous INTEGER NOT NULL,
+        deleted INTEGER NOT NULL,
+        key BLOB NOT NULL,
+        value BLOB
+    ) STRICT;
+    CREATE TABLE by_key (
+        key BLOB NOT NULL,
+        revision INTEGER NOT NULL,
+        deleted INTEGER NOT NULL,
+        PRIMARY KEY (key, revision)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE state (
+        name TEXT PRIMARY KEY,
+        number INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO state VALUES ('compacted', 0), ('swept', 0), ('indexed', 0);
+";
+
+/// Creates or checks the schema, and reads what the index by key does not have yet.
+pub(crate) fn prepare(connection: &mut Connection, directory: &Path) -> Result<(Opened, Tail)> {
+    let format: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(internal)?;
+        .map_err(|error| write_error(error, directory))?;
     match format {
         FORMAT => {}
-        0 => {
-            transaction
-                .execute_batch(
-                    "CREATE TABLE log (
-                         revision INTEGER PRIMARY KEY,
-                         previous INTEGER NOT NULL,
-                         deleted INTEGER NOT NULL,
-                         key BLOB NOT NULL,
-                         value BLOB
-                     ) STRICT;
-                     CREATE INDEX by_key ON log (key, revision, deleted);
-                     CREATE TABLE state (
-                         name TEXT PRIMARY KEY,
-                         number INTEGER NOT NULL
-                     ) STRICT, WITHOUT ROWID;
-                     INSERT INTO state VALUES ('compacted', 0), ('swept', 0);",
-                )
-                .map_err(internal)?;
-            transaction
-                .pragma_update(None, "user_version", FORMAT)
-                .map_err(internal)?;
-        }
+        0 => create(connection).map_err(|error| write_error(error, directory))?,
         other => {
             return Err(StoreError::Internal(format!(
-                "the database has format {other}, and this version knows {FORMAT}: it was written by a later one"
+                "it has format {other}, and this version knows {FORMAT}"
             )));
         }
     }
+    let transaction = connection.transaction().map_err(internal)?;
     let opened = Opened {
         revision: current_revision(&transaction).map_err(internal)?,
         compacted: state_number(&transaction, "compacted").map_err(internal)?,
         swept: state_number(&transaction, "swept").map_err(internal)?,
     };
-    transaction.commit().map_err(internal)?;
-    Ok(opened)
+    let tail = read_tail(&transaction)?;
+    Ok((opened, tail))
+}
+
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
+}
+
+fn read_tail(connection: &Connection) -> Result<Tail> {
+    let indexed = state_number(connection, "indexed").map_err(internal)?;
+    let mut statement = connection
+        .prepare("SELECT key, revision, deleted FROM log WHERE revision > ?1 ORDER BY revision")
+        .map_err(internal)?;
+    let mut rows = statement.query([to_sql(indexed)]).map_err(internal)?;
+    let mut versions = Vec::new();
+    while let Some(row) = rows.next().map_err(internal)? {
+        let version = Version {
+            revision: from_sql(row.get(1).map_err(internal)?),
+            deleted: row.get(2).map_err(internal)?,
+        };
+        versions.push((key_from_bytes(row.get(0).map_err(internal)?)?, version));
+    }
+    let tail = Tail::default();
+    let reached = current_revision(connection).map_err(internal)?;
+    tail.advance(indexed, versions, reached);
+    Ok(tail)
 }
 
 /// The latest revision. An empty store is at 1, so that 0 can mean "none".

@@ -7,31 +7,32 @@
 
 mod checkpoint;
 pub(crate) mod database;
+mod directory;
 mod queue;
 mod reader;
+mod tail;
 mod visible;
 mod writer;
 
-use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures::stream::BoxStream;
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use self::checkpoint::Checkpointer;
-use self::database::{Role, internal};
+use self::database::{Opened, Role, internal, write_error};
+use self::directory::Directory;
 use self::queue::{Command, Linger, Queue};
 use self::reader::{Log, Readers};
+use self::tail::Tail;
 use self::writer::{Chore, Writer};
 use crate::hub::Hub;
 use crate::keys::check_write;
 use crate::{Entry, Event, ListOptions, Page, Result, Revision, Store, StoreError, Write, replay};
-
-/// The file whose lock says that a directory is in use.
-const LOCK_FILE: &str = "lock";
 
 /// Settings of the embedded engine.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +50,7 @@ pub struct Sqlite {
     checkpointer: Arc<Checkpointer>,
     threads: Vec<JoinHandle<()>>,
     /// Held for as long as the threads run.
-    _lock: File,
+    _directory: Directory,
 }
 
 impl Sqlite {
@@ -66,36 +67,34 @@ impl Sqlite {
     /// # Errors
     /// As [`Sqlite::open`].
     pub fn open_with(directory: impl AsRef<Path>, options: &SqliteOptions) -> Result<Self> {
-        let directory = directory.as_ref();
-        let lock = prepare_directory(directory)?;
-        let path = directory.join(database::FILE);
-        let opening = |error| match database::write_error(error, directory) {
-            StoreError::Internal(text) => {
-                StoreError::Internal(format!("cannot open {}: {text}", path.display()))
+        let directory = Directory::lock(directory.as_ref())?;
+        let files = match Files::open(directory.path(), options) {
+            Err(StoreError::Full(_)) if directory.release_reserve() => {
+                Files::open(directory.path(), options)
             }
-            other => other,
+            opened => opened,
         };
-        let mut connection = database::connect(&path, Role::Writer).map_err(opening)?;
-        if let Some(bytes) = options.max_bytes {
-            let pages = bytes / u64::from(database::PAGE_SIZE);
-            connection
-                .pragma_update(None, "max_page_count", database::to_sql(pages.max(1)))
-                .map_err(internal)?;
-        }
-        let opened = database::prepare(&mut connection)?;
+        let Files {
+            connection,
+            opened,
+            tail,
+            readers,
+        } = files?;
+        directory.keep_reserve();
+        let path = directory.path().join(database::FILE);
         let (checkpointer, checkpoint_thread) = Checkpointer::start(&path)?;
-        let readers = Readers::open(&path)?;
         let queue = Arc::new(Queue::new());
         let hub = Arc::new(Hub::start(opened.revision)?);
         let writer = Writer {
             connection,
-            directory: directory.to_owned(),
+            directory: directory.path().to_owned(),
             queue: queue.clone(),
             hub: hub.clone(),
             checkpointer: checkpointer.clone(),
             revision: opened.revision,
             compacted: opened.compacted,
             swept: opened.swept,
+            tail,
             chore: if opened.swept < opened.compacted {
                 Chore::Sweep
             } else {
@@ -117,7 +116,7 @@ impl Sqlite {
             readers,
             checkpointer,
             threads: vec![writer_thread, checkpoint_thread],
-            _lock: lock,
+            _directory: directory,
         })
     }
 }
@@ -134,30 +133,40 @@ impl Drop for Sqlite {
     }
 }
 
-/// Creates a directory and locks it.
-fn prepare_directory(directory: &Path) -> Result<File> {
-    let failed = |what: &str, error: std::io::Error| {
-        let text = format!("cannot {what} {}: {error}", directory.display());
-        if error.kind() == std::io::ErrorKind::StorageFull {
-            StoreError::Full(text)
-        } else {
-            StoreError::Internal(text)
+/// The database, open for writing and for reading.
+struct Files {
+    connection: Connection,
+    opened: Opened,
+    tail: Arc<Tail>,
+    readers: Arc<Readers>,
+}
+
+impl Files {
+    fn open(directory: &Path, options: &SqliteOptions) -> Result<Self> {
+        let path = directory.join(database::FILE);
+        let failed = |error| match error {
+            StoreError::Internal(text) => {
+                StoreError::Internal(format!("cannot open {}: {text}", path.display()))
+            }
+            other => other,
+        };
+        let mut connection = database::connect(&path, Role::Writer)
+            .map_err(|error| failed(write_error(error, directory)))?;
+        if let Some(bytes) = options.max_bytes {
+            let pages = bytes / u64::from(database::PAGE_SIZE);
+            connection
+                .pragma_update(None, "max_page_count", database::to_sql(pages.max(1)))
+                .map_err(internal)?;
         }
-    };
-    std::fs::create_dir_all(directory).map_err(|error| failed("create", error))?;
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(directory.join(LOCK_FILE))
-        .map_err(|error| failed("write to", error))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Internal(format!(
-            "{} is in use by another process; a data directory belongs to one server at a time",
-            directory.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(failed("lock", error)),
+        let (opened, tail) = database::prepare(&mut connection, directory).map_err(failed)?;
+        let tail = Arc::new(tail);
+        let readers = Readers::open(&path, tail.clone())?;
+        Ok(Self {
+            connection,
+            opened,
+            tail,
+            readers,
+        })
     }
 }
 

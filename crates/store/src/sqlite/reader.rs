@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row, Statement};
 use tokio::sync::Semaphore;
 
 use super::database::{self, Role, current_revision, from_sql, internal, state_number, to_sql};
+use super::tail::Tail;
 use super::visible::{Version, Visible};
 use crate::keys::{key_from_bytes, list_start, prefix_end, weight};
 use crate::replay::History;
@@ -28,6 +29,7 @@ pub(crate) struct Readers {
     idle: Mutex<Vec<Connection>>,
     any: Arc<Semaphore>,
     long: Arc<Semaphore>,
+    tail: Arc<Tail>,
 }
 
 /// Gives a connection back, whatever happens to the read.
@@ -45,7 +47,7 @@ impl Drop for Borrowed<'_> {
 }
 
 impl Readers {
-    pub(crate) fn open(path: &Path) -> Result<Arc<Self>> {
+    pub(crate) fn open(path: &Path, tail: Arc<Tail>) -> Result<Arc<Self>> {
         let mut idle = Vec::with_capacity(CONNECTIONS);
         for _ in 0..CONNECTIONS {
             let connection = database::connect(path, Role::Reader).map_err(internal)?;
@@ -57,19 +59,24 @@ impl Readers {
             idle: Mutex::new(idle),
             any: Arc::new(Semaphore::new(CONNECTIONS)),
             long: Arc::new(Semaphore::new(LONG_READS)),
+            tail,
         }))
     }
 
     pub(crate) async fn get(self: &Arc<Self>, key: &str) -> Result<Option<Entry>> {
         let key: Arc<str> = key.into();
-        self.run(false, move |connection| get(connection, key))
+        let tail = self.tail.clone();
+        self.run(false, move |connection| get(connection, &tail, key))
             .await
     }
 
     pub(crate) async fn list(self: &Arc<Self>, prefix: &str, options: ListOptions) -> Result<Page> {
         let prefix: Arc<str> = prefix.into();
-        self.run(true, move |connection| list(connection, &prefix, &options))
-            .await
+        let tail = self.tail.clone();
+        self.run(true, move |connection| {
+            list(connection, &tail, &prefix, &options)
+        })
+        .await
     }
 
     /// Fails unless a watch can start after a revision.
@@ -124,28 +131,64 @@ fn check_kept(asked: Revision, oldest: Revision, current: Revision) -> Result<()
     }
 }
 
-fn get(connection: &mut Connection, key: Arc<str>) -> Result<Option<Entry>> {
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT revision, deleted, value FROM log WHERE key = ?1 ORDER BY revision DESC LIMIT 1",
-        )
-        .map_err(internal)?;
-    let found = statement
+fn get(connection: &mut Connection, tail: &Tail, key: Arc<str>) -> Result<Option<Entry>> {
+    loop {
+        let recent = tail.last(&key);
+        let transaction = connection.transaction().map_err(internal)?;
+        let version = match recent {
+            Some(version) => Some(version),
+            None => transaction
+                .prepare_cached(LAST_INDEXED)
+                .and_then(|mut statement| last_indexed(&mut statement, &key))
+                .map_err(internal)?,
+        };
+        let Some(Version {
+            revision,
+            deleted: false,
+        }) = version
+        else {
+            return Ok(None);
+        };
+        let value = transaction
+            .prepare_cached(VALUE)
+            .and_then(|mut statement| value_of(&mut statement, revision))
+            .map_err(internal)?;
+        if let Some(value) = value {
+            return Ok(Some(Entry {
+                key,
+                value,
+                revision,
+            }));
+        }
+        // Overwritten and compacted since the look at the tail: look again.
+    }
+}
+
+/// Finds the last version of a key that the index has.
+pub(crate) const LAST_INDEXED: &str =
+    "SELECT revision, deleted FROM by_key WHERE key = ?1 ORDER BY revision DESC LIMIT 1";
+const VALUE: &str = "SELECT value FROM log WHERE revision = ?1";
+
+/// Runs [`LAST_INDEXED`].
+pub(crate) fn last_indexed(
+    statement: &mut Statement<'_>,
+    key: &str,
+) -> rusqlite::Result<Option<Version>> {
+    statement
         .query_row([key.as_bytes()], |row| {
-            let deleted: bool = row.get(1)?;
-            Ok(if deleted {
-                None
-            } else {
-                Some((row.get::<_, i64>(0)?, blob(row, 2)?))
+            Ok(Version {
+                revision: from_sql(row.get(0)?),
+                deleted: row.get(1)?,
             })
         })
         .optional()
-        .map_err(internal)?;
-    Ok(found.flatten().map(|(revision, value)| Entry {
-        key,
-        value,
-        revision: from_sql(revision),
-    }))
+}
+
+/// Runs [`VALUE`].
+fn value_of(statement: &mut Statement<'_>, revision: Revision) -> rusqlite::Result<Option<Bytes>> {
+    statement
+        .query_row([to_sql(revision)], |row| blob(row, 0))
+        .optional()
 }
 
 fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
@@ -154,10 +197,18 @@ fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
     ))
 }
 
-fn list(connection: &mut Connection, prefix: &str, options: &ListOptions) -> Result<Page> {
+fn list(
+    connection: &mut Connection,
+    tail: &Tail,
+    prefix: &str,
+    options: &ListOptions,
+) -> Result<Page> {
+    let start = list_start(prefix, options.after.as_deref());
+    let recent = tail.part(prefix, &start);
     let transaction = connection.transaction().map_err(internal)?;
-    let current = current_revision(&transaction).map_err(internal)?;
+    let indexed = state_number(&transaction, "indexed").map_err(internal)?;
     let oldest = state_number(&transaction, "compacted").map_err(internal)?;
+    let current = recent.reached.max(indexed);
     let revision = match options.at {
         None => current,
         Some(at) => {
@@ -165,61 +216,64 @@ fn list(connection: &mut Connection, prefix: &str, options: &ListOptions) -> Res
             at
         }
     };
+    let mut page = Page {
+        entries: Vec::new(),
+        revision,
+        remaining: 0,
+    };
     let limit = options.limit.unwrap_or(usize::MAX);
-    let start = list_start(prefix, options.after.as_deref());
-    let end = prefix_end(prefix.as_bytes());
-
-    let mut keys = transaction
-        .prepare_cached(
-            "SELECT key, revision, deleted FROM log INDEXED BY by_key
-             WHERE key >= ?1 AND key < ?2 ORDER BY key, revision",
-        )
-        .map_err(internal)?;
-    let mut values = transaction
-        .prepare_cached("SELECT value FROM log WHERE revision = ?1")
-        .map_err(internal)?;
-
-    let mut entries = Vec::new();
-    let mut remaining = 0;
-    let mut take = |key: Vec<u8>, revision: Revision| -> Result<()> {
-        if entries.len() >= limit {
-            remaining += 1;
+    let mut values = transaction.prepare_cached(VALUE).map_err(internal)?;
+    let mut take = |key: &[u8], revision: Revision| -> Result<()> {
+        if page.entries.len() >= limit {
+            page.remaining += 1;
             return Ok(());
         }
-        let value = values
-            .query_row([to_sql(revision)], |row| blob(row, 0))
-            .map_err(internal)?;
-        entries.push(Entry {
-            key: key_from_bytes(key)?,
-            value,
+        let value = value_of(&mut values, revision).map_err(internal)?;
+        page.entries.push(Entry {
+            key: key_from_bytes(key.to_vec())?,
+            value: value.ok_or_else(|| {
+                StoreError::Internal(format!("the row of revision {revision} is missing"))
+            })?,
             revision,
         });
         Ok(())
     };
 
-    let mut rows = keys.query((start, end)).map_err(internal)?;
+    // What the index has got since the look at the tail is not taken twice.
+    let mut recent = recent
+        .versions
+        .into_iter()
+        .filter(|(_, version)| version.revision > indexed)
+        .peekable();
     let mut visible = Visible::at(revision);
+    let mut statement = transaction
+        .prepare_cached(
+            "SELECT key, revision, deleted FROM by_key
+             WHERE key >= ?1 AND key < ?2 ORDER BY key, revision",
+        )
+        .map_err(internal)?;
+    let mut rows = statement
+        .query((start.as_bytes(), prefix_end(prefix.as_bytes())))
+        .map_err(internal)?;
     while let Some(row) = rows.next().map_err(internal)? {
-        let version = Version {
-            revision: from_sql(row.get(1).map_err(internal)?),
-            deleted: row.get(2).map_err(internal)?,
-        };
         let key = row
             .get_ref(0)
             .and_then(|value| value.as_blob().map_err(Into::into))
             .map_err(internal)?;
-        if let Some((key, revision)) = visible.next(key, version) {
-            take(key, revision)?;
+        while let Some((earlier, version)) = recent.next_if(|(k, _)| k.as_bytes() < key) {
+            visible.next(earlier.as_bytes(), version, &mut take)?;
         }
+        let version = Version {
+            revision: from_sql(row.get(1).map_err(internal)?),
+            deleted: row.get(2).map_err(internal)?,
+        };
+        visible.next(key, version, &mut take)?;
     }
-    if let Some((key, revision)) = visible.finish() {
-        take(key, revision)?;
+    for (key, version) in recent {
+        visible.next(key.as_bytes(), version, &mut take)?;
     }
-    Ok(Page {
-        entries,
-        revision,
-        remaining,
-    })
+    visible.finish(&mut take)?;
+    Ok(page)
 }
 
 /// The log, as a watch of one prefix reads it.

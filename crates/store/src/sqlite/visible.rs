@@ -27,25 +27,33 @@ impl Visible {
     }
 
     /// Takes a row; gives the key before it, if this row begins another and that one is there.
-    pub(crate) fn next(&mut self, key: &[u8], version: Version) -> Option<(Vec<u8>, Revision)> {
+    pub(crate) fn next<E>(
+        &mut self,
+        key: &[u8],
+        version: Version,
+        give: impl FnMut(&[u8], Revision) -> Result<(), E>,
+    ) -> Result<(), E> {
         if version.revision > self.at {
-            return None;
+            return Ok(());
         }
-        if self.key == key {
-            self.latest = Some(version);
-            return None;
+        if self.key != key {
+            self.finish(give)?;
+            self.key.clear();
+            self.key.extend_from_slice(key);
         }
-        let before = self.finish();
-        self.key.clear();
-        self.key.extend_from_slice(key);
         self.latest = Some(version);
-        before
+        Ok(())
     }
 
-    /// The last key, if it is there.
-    pub(crate) fn finish(&mut self) -> Option<(Vec<u8>, Revision)> {
-        let version = self.latest.take()?;
-        (!version.deleted).then(|| (self.key.clone(), version.revision))
+    /// Gives the last key, if it is there.
+    pub(crate) fn finish<E>(
+        &mut self,
+        mut give: impl FnMut(&[u8], Revision) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self.latest.take() {
+            Some(version) if !version.deleted => give(&self.key, version.revision),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -63,17 +71,18 @@ mod tests {
             ("b", 9, false),
             ("c", 6, false),
         ];
+        let mut seen = Vec::new();
+        let mut give = |key: &[u8], revision| -> Result<(), ()> {
+            seen.push((String::from_utf8(key.to_vec()).unwrap(), revision));
+            Ok(())
+        };
         let mut visible = Visible::at(at);
-        let mut keys: Vec<_> = rows
-            .into_iter()
-            .filter_map(|(key, revision, deleted)| {
-                visible.next(key.as_bytes(), Version { revision, deleted })
-            })
-            .collect();
-        keys.extend(visible.finish());
-        keys.into_iter()
-            .map(|(key, revision)| (String::from_utf8(key).unwrap(), revision))
-            .collect()
+        for (key, revision, deleted) in rows {
+            let version = Version { revision, deleted };
+            visible.next(key.as_bytes(), version, &mut give).unwrap();
+        }
+        visible.finish(&mut give).unwrap();
+        seen
     }
 
     #[test]

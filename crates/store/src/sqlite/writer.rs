@@ -12,16 +12,20 @@
 //! writers into two halves that commit in turns, so a batch lingers, for a fraction of the time that a
 //! commit takes, for about as many writes as there were around the last one.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpointer;
-use super::database::{from_sql, set_state_number, to_sql, write_error};
+use super::database::{PAGE_SIZE, from_sql, set_state_number, to_sql, write_error};
 use super::queue::{Command, Linger, Most, Queue, Taken, closed};
+use super::reader::{LAST_INDEXED, last_indexed};
+use super::tail::Tail;
+use super::visible::Version;
 use crate::hub::Hub;
 use crate::keys::weight;
 use crate::{Entry, Event, Expect, Result, Revision, StoreError, Write};
@@ -31,6 +35,8 @@ const BATCH: Most = Most {
     count: 512,
     bytes: 4 << 20,
 };
+/// So many rows of the log are brought into the index at once.
+const TAIL_VERSIONS: usize = 4096;
 /// With fewer writers than this, a batch waits for none of them.
 const LINGER_WRITERS: usize = 8;
 /// The longest that a batch waits, and which part of the time of a commit.
@@ -56,6 +62,7 @@ pub(crate) struct Writer {
     pub(crate) revision: Revision,
     pub(crate) compacted: Revision,
     pub(crate) swept: Revision,
+    pub(crate) tail: Arc<Tail>,
     pub(crate) chore: Chore,
     pub(crate) linger: Linger,
     pub(crate) waiting: Vec<Reply<()>>,
@@ -74,6 +81,8 @@ struct Applied {
     outcomes: Vec<Result<Revision>>,
     events: Vec<Event>,
     revision: Revision,
+    /// Up to which revision the index has been brought.
+    indexed: Revision,
     bytes: u64,
 }
 
@@ -127,6 +136,9 @@ impl Writer {
             match self.apply(&writes) {
                 Ok(applied) => {
                     self.revision = applied.revision;
+                    let versions = applied.events.iter().filter_map(version_of);
+                    self.tail
+                        .advance(applied.indexed, versions, applied.revision);
                     self.hub.publish(&applied.events, applied.revision);
                     for (reply, outcome) in replies.into_iter().zip(applied.outcomes) {
                         // Whoever asked may have gone away.
@@ -168,24 +180,32 @@ impl Writer {
             outcomes: Vec::with_capacity(writes.len()),
             events: Vec::with_capacity(writes.len()),
             revision: self.revision,
+            indexed: 0,
             bytes: 0,
         };
+        if self.tail.len() >= TAIL_VERSIONS {
+            applied.bytes += index(&transaction, &self.tail, self.revision)?;
+            applied.indexed = self.revision;
+        }
+        // The versions that this batch has written so far.
+        let mut written: HashMap<&str, Version> = HashMap::new();
         {
-            let mut last_of_key = transaction.prepare_cached(
-                "SELECT revision, deleted FROM log INDEXED BY by_key
-                 WHERE key = ?1 ORDER BY revision DESC LIMIT 1",
-            )?;
+            let mut indexed = transaction.prepare_cached(LAST_INDEXED)?;
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO log (revision, previous, deleted, key, value) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?;
             for write in writes {
-                let last: Option<(i64, bool)> = last_of_key
-                    .query_row([write.key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .optional()?;
-                let actual = match last {
-                    Some((revision, false)) => Some(from_sql(revision)),
-                    _ => None,
+                let last = match written.get(&*write.key).copied() {
+                    None => self.tail.last(&write.key),
+                    here => here,
                 };
+                let last = match last {
+                    None => last_indexed(&mut indexed, &write.key)?,
+                    here => here,
+                };
+                let actual = last
+                    .filter(|version| !version.deleted)
+                    .map(|version| version.revision);
                 if !holds(write.expect, actual) {
                     applied.outcomes.push(Err(StoreError::Conflict {
                         key: write.key.clone(),
@@ -193,21 +213,26 @@ impl Writer {
                     }));
                     continue;
                 }
-                let revision = applied.revision + 1;
+                let version = Version {
+                    revision: applied.revision + 1,
+                    deleted: write.value.is_none(),
+                };
                 insert.execute((
-                    to_sql(revision),
+                    to_sql(version.revision),
                     to_sql(actual.unwrap_or(0)),
-                    write.value.is_none(),
+                    version.deleted,
                     write.key.as_bytes(),
                     write.value.as_deref(),
                 ))?;
-                applied.revision = revision;
-                applied.outcomes.push(Ok(revision));
-                applied.events.push(event(write, revision));
-                // The row, and the page of the index that it changes.
-                applied.bytes += weight(&write.key, write.value.as_ref()) as u64 + 4096;
+                written.insert(&write.key, version);
+                applied.revision = version.revision;
+                applied.outcomes.push(Ok(version.revision));
+                applied.events.push(event(write, version.revision));
+                applied.bytes += weight(&write.key, write.value.as_ref()) as u64;
             }
         }
+        // The pages that any commit changes.
+        applied.bytes += 2 * u64::from(PAGE_SIZE);
         transaction.commit()?;
         Ok(applied)
     }
@@ -223,7 +248,7 @@ impl Writer {
         if revision > self.compacted {
             // First what is promised to be kept, then the deleting: a crash in between only leaves
             // rows that nobody can ask for, and the next start goes on with them.
-            if let Err(error) = set_state_number(&self.connection, "compacted", revision) {
+            if let Err(error) = self.promise(revision) {
                 let _ = reply.send(Err(write_error(error, &self.directory)));
                 return;
             }
@@ -231,6 +256,20 @@ impl Writer {
         }
         self.waiting.push(reply);
         self.chore = Chore::Sweep;
+    }
+
+    /// Makes it durable that nothing before `revision` can be asked for. The index has all rows that
+    /// will be deleted, so that they are deleted from it as well.
+    fn promise(&mut self, revision: Revision) -> rusqlite::Result<()> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let bytes = index(&transaction, &self.tail, self.revision)?;
+        set_state_number(&transaction, "compacted", revision)?;
+        transaction.commit()?;
+        self.tail.advance(self.revision, [], self.revision);
+        self.checkpointer.committed(bytes, &self.connection);
+        Ok(())
     }
 
     fn do_chore(&mut self) {
@@ -269,24 +308,28 @@ impl Writer {
         let mut seen = 0;
         {
             let mut rows = transaction.prepare_cached(
-                "SELECT revision, previous, deleted FROM log
+                "SELECT revision, previous, deleted, key FROM log
                  WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3",
             )?;
             let mut delete = transaction.prepare_cached("DELETE FROM log WHERE revision = ?1")?;
+            let mut forget = transaction
+                .prepare_cached("DELETE FROM by_key WHERE key = ?1 AND revision = ?2")?;
             let rows = rows
                 .query_map(
                     (to_sql(self.swept), to_sql(self.compacted), SWEEP_ROWS),
-                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
                 )?
-                .collect::<rusqlite::Result<Vec<(i64, i64, bool)>>>()?;
-            for (revision, previous, deleted) in rows {
+                .collect::<rusqlite::Result<Vec<(i64, i64, bool, Vec<u8>)>>>()?;
+            for (revision, previous, deleted, key) in rows {
                 seen += 1;
                 reached = from_sql(revision);
-                if previous > 0 {
-                    delete.execute([previous])?;
-                }
-                if deleted {
-                    delete.execute([revision])?;
+                let obsolete = [
+                    (previous > 0).then_some(previous),
+                    deleted.then_some(revision),
+                ];
+                for row in obsolete.into_iter().flatten() {
+                    delete.execute([row])?;
+                    forget.execute((&key, row))?;
                 }
             }
         }
@@ -328,6 +371,30 @@ impl Writer {
             let _ = reply.send(Err(error()));
         }
     }
+}
+
+/// Brings the tail into the index, up to the latest revision; answers with about how many bytes of
+/// pages that changed.
+fn index(transaction: &Connection, tail: &Tail, revision: Revision) -> rusqlite::Result<u64> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO by_key (key, revision, deleted) VALUES (?1, ?2, ?3)",
+    )?;
+    let mut bytes = u64::from(PAGE_SIZE);
+    for (key, version) in tail.part("", "").versions {
+        insert.execute((key.as_bytes(), to_sql(version.revision), version.deleted))?;
+        bytes += 512;
+    }
+    set_state_number(transaction, "indexed", revision)?;
+    Ok(bytes)
+}
+
+fn version_of(event: &Event) -> Option<(Arc<str>, Version)> {
+    let (key, revision, deleted) = match event {
+        Event::Put(entry) => (&entry.key, entry.revision, false),
+        Event::Delete { key, revision } => (key, *revision, true),
+        Event::Progress(_) => return None,
+    };
+    Some((key.clone(), Version { revision, deleted }))
 }
 
 /// How long the next batch waits, after one of which there were so many writers.
