@@ -1,5 +1,8 @@
 //! The controllers at work on a server, as a client sees it.
 
+// A test that cannot go on fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{

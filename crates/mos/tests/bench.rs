@@ -1,5 +1,8 @@
 //! The benchmark runs to its end and reports every figure; how fast anything is, is not tested.
 
+// A test that cannot go on fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod common;
 
 use common::{command, output};
