@@ -34,8 +34,9 @@ use crate::{
     kinds::Kind,
 };
 
-/// How often a write is tried again when the object changed under it.
-const TRIES: usize = 8;
+/// How often a write is tried again when the object changed under it. Of writers that change one object
+/// at the same time each try lets one through; this many may be at it.
+const TRIES: usize = 256;
 /// The longest field manager name, in bytes.
 const MANAGER_LENGTH: usize = 128;
 
