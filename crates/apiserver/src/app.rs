@@ -7,7 +7,12 @@ use mosaic_store::{Revision, Store, StoreError, Write};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{cache::Cache, identity::Identity, kinds::KindTable, metrics::Metrics};
+use crate::{
+    cache::{Cache, Object},
+    identity::Identity,
+    kinds::KindTable,
+    metrics::Metrics,
+};
 
 /// The API server's parts.
 pub struct App {
@@ -49,32 +54,52 @@ impl App {
 
     /// An object of a kind, parsed, as far as the cache has come.
     pub fn object(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<Value> {
-        let kinds = self.kinds.snapshot();
-        let kind = kinds.by_kind(group, kind)?;
-        Some(
-            self.cache
-                .kind(&kind.prefix)
-                .get(&kind.storage_key(namespace, name))?
-                .value(),
-        )
+        self.cached(group, kind, namespace, name)
+            .map(|object| object.value())
+    }
+
+    /// The same for objects that many requests look at: see [`Object::kept_value`].
+    pub fn kept_object(
+        &self,
+        group: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<Value>> {
+        self.cached(group, kind, namespace, name)
+            .map(|object| object.kept_value())
     }
 
     /// The objects of a kind in a namespace (in all of them, if it is empty), parsed.
     pub fn objects(&self, group: &str, kind: &str, namespace: &str) -> Vec<Value> {
+        let objects = self.all_cached(group, kind, namespace);
+        objects.iter().map(|object| object.value()).collect()
+    }
+
+    /// The same for objects that many requests look at: see [`Object::kept_value`].
+    pub fn kept_objects(&self, group: &str, kind: &str, namespace: &str) -> Vec<Arc<Value>> {
+        let objects = self.all_cached(group, kind, namespace);
+        objects.iter().map(|object| object.kept_value()).collect()
+    }
+
+    fn cached(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        let kinds = self.kinds.snapshot();
+        let kind = kinds.by_kind(group, kind)?;
+        self.cache
+            .kind(&kind.prefix)
+            .get(&kind.storage_key(namespace, name))
+    }
+
+    fn all_cached(&self, group: &str, kind: &str, namespace: &str) -> Vec<Arc<Object>> {
         let kinds = self.kinds.snapshot();
         let Some(kind) = kinds.by_kind(group, kind) else {
             return Vec::new();
         };
-        let prefix = if namespace.is_empty() {
-            kind.prefix.clone()
+        let cached = self.cache.kind(&kind.prefix);
+        if namespace.is_empty() {
+            cached.list(&kind.prefix)
         } else {
-            format!("{}{namespace}/", kind.prefix)
-        };
-        self.cache
-            .kind(&kind.prefix)
-            .list(&prefix)
-            .iter()
-            .map(|object| object.value())
-            .collect()
+            cached.list(&format!("{}{namespace}/", kind.prefix))
+        }
     }
 }

@@ -111,7 +111,7 @@ fn call(app: &App, object: &Value, method: Method) -> Result<Call, Status> {
         ..ResourcePath::default()
     };
     Ok(Call {
-        user: User::new("system:apiserver", [groups::MASTERS, groups::AUTHENTICATED]),
+        user: User::new("system:apiserver", [groups::MASTERS, groups::AUTHENTICATED]).into(),
         path,
         query: Query::default(),
         kind,

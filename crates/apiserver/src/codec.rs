@@ -6,7 +6,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use mosaic_store::Revision;
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
 
 const METADATA: &[u8] = b"\"metadata\":{";
 const REVISION: &[u8] = b"\"resourceVersion\":\"";
@@ -83,6 +84,24 @@ pub fn with_revision(stored: &[u8], revision: Revision) -> Bytes {
     out.freeze()
 }
 
+/// `PartialObjectMetadata` of an object, from clients' bytes: the metadata is cut out, not parsed. None if
+/// the bytes have none where [`encode`] puts it.
+pub fn metadata_only(wire: &[u8]) -> Option<Bytes> {
+    const HEAD: &[u8] =
+        b"{\"apiVersion\":\"meta.k8s.io/v1\",\"kind\":\"PartialObjectMetadata\",\"metadata\":";
+    // `apiVersion` and `kind` are all that can come before, and a string holds no bare quotation mark.
+    let at = memchr::memmem::find(wire, METADATA)? + METADATA.len() - 1;
+    let (_, tail) = wire.split_at_checked(at)?;
+    // Reads one value and leaves the rest alone.
+    let mut reader = serde_json::Deserializer::from_slice(tail);
+    let metadata = <&RawValue>::deserialize(&mut reader).ok()?.get();
+    let mut out = BytesMut::with_capacity(HEAD.len() + metadata.len() + 1);
+    out.put_slice(HEAD);
+    out.put_slice(metadata.as_bytes());
+    out.put_u8(b'}');
+    Some(out.freeze())
+}
+
 /// Clients' bytes with another revision, as the last state of a deleted object is shown with the
 /// revision of its deletion.
 pub fn replace_revision(wire: &[u8], revision: Revision) -> Bytes {
@@ -118,6 +137,22 @@ mod tests {
             serde_json::from_slice::<Value>(&replace_revision(&wire, 12345)).unwrap(),
             expected
         );
+    }
+
+    #[test]
+    fn metadata_is_cut_out() {
+        let object = json!({"a": {"metadata": {"x": 1}}, "apiVersion": "v1", "kind": "K",
+            "metadata": {"name": "n", "annotations": {"a": "}\"metadata\":{ \\"}}, "z": [1]});
+        let wire = with_revision(&encode(&object).unwrap(), 7);
+        let cut: Value = serde_json::from_slice(&metadata_only(&wire).unwrap()).unwrap();
+        let mut metadata = object["metadata"].clone();
+        metadata["resourceVersion"] = json!("7");
+        assert_eq!(
+            cut,
+            json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata})
+        );
+        assert_eq!(metadata_only(b"{}"), None);
+        assert_eq!(metadata_only(b"{\"metadata\":{\"a\":"), None);
     }
 
     #[test]

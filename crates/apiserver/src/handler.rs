@@ -147,7 +147,7 @@ where
             };
             seen.trail.body(&body);
             let call = Call {
-                user: (*user).clone(),
+                user: user.clone(),
                 path,
                 query,
                 kind,

@@ -75,7 +75,7 @@ impl Snapshot {
     pub fn by_kind(&self, group: &str, kind: &str) -> Option<&Arc<Kind>> {
         self.rows
             .iter()
-            .find(|row| *row.group == *group && *row.kind == *kind)
+            .find(|row| *row.kind == *kind && *row.group == *group)
     }
 
     /// The kind of an `apiVersion`.

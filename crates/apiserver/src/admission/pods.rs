@@ -1,5 +1,7 @@
 //! What pods and claims for storage get from the cluster: service account, priority, limits, class.
 
+use std::sync::Arc;
+
 use mosaic_api::Status;
 use mosaic_validation::{
     job_selector,
@@ -31,29 +33,29 @@ pub(super) fn mutate(app: &App, attempt: &Attempt<'_>, new: &mut Value) -> Resul
 
 fn pod(app: &App, attempt: &Attempt<'_>, pod: &mut Value) -> Result<(), String> {
     let account = pod_admission::service_account_name(pod).to_owned();
-    let account = app.object("", "ServiceAccount", attempt.namespace, &account);
+    let account = app.kept_object("", "ServiceAccount", attempt.namespace, &account);
     let suffix = mosaic_api::names::generate_name("", rand::random());
-    pod_admission::set_service_account(pod, account.as_ref(), &suffix)?;
+    pod_admission::set_service_account(pod, account.as_deref(), &suffix)?;
     let class = match pod_admission::priority_class_name(pod) {
         "" => default_priority(app),
-        name => app.object("scheduling.k8s.io", "PriorityClass", "", name),
+        name => app.kept_object("scheduling.k8s.io", "PriorityClass", "", name),
     };
-    pod_admission::set_priority(pod, class.as_ref())?;
+    pod_admission::set_priority(pod, class.as_deref())?;
     pod_admission::add_default_tolerations(pod);
     let class = match pod_admission::runtime_class_name(pod) {
         "" => None,
-        name => app.object("node.k8s.io", "RuntimeClass", "", name),
+        name => app.kept_object("node.k8s.io", "RuntimeClass", "", name),
     };
-    pod_admission::set_runtime_class(pod, class.as_ref())?;
-    for range in app.objects("", "LimitRange", attempt.namespace) {
+    pod_admission::set_runtime_class(pod, class.as_deref())?;
+    for range in app.kept_objects("", "LimitRange", attempt.namespace) {
         limit_range::apply_defaults(&range, pod);
     }
     Ok(())
 }
 
 /// The class of pods that name none: of several that say so, the one with the lowest value.
-fn default_priority(app: &App) -> Option<Value> {
-    app.objects("scheduling.k8s.io", "PriorityClass", "")
+fn default_priority(app: &App) -> Option<Arc<Value>> {
+    app.kept_objects("scheduling.k8s.io", "PriorityClass", "")
         .into_iter()
         .filter(|class| {
             class
@@ -69,9 +71,9 @@ fn default_class(app: &App, claim: &mut Value) {
         return;
     }
     let newest = app
-        .objects("storage.k8s.io", "StorageClass", "")
+        .kept_objects("storage.k8s.io", "StorageClass", "")
         .into_iter()
-        .filter(pod_admission::is_default_storage_class)
+        .filter(|class| pod_admission::is_default_storage_class(class))
         .max_by_key(|class| write::text(class, "creationTimestamp"));
     if let Some(name) = newest.and_then(|class| write::text(&class, "name")) {
         pod_admission::set_default_storage_class(claim, &name);
@@ -87,7 +89,7 @@ pub(super) fn check(app: &App, attempt: &Attempt<'_>, new: &Value) -> Result<(),
     if !is_pod && !is_claim {
         return Ok(());
     }
-    for range in app.objects("", "LimitRange", attempt.namespace) {
+    for range in app.kept_objects("", "LimitRange", attempt.namespace) {
         let wrong = if is_pod {
             limit_range::check_pod(&range, new)
         } else {
@@ -108,7 +110,7 @@ pub(super) fn check(app: &App, attempt: &Attempt<'_>, new: &Value) -> Result<(),
 const ENFORCE: &str = "/metadata/labels/pod-security.kubernetes.io~1enforce";
 
 fn enforce_level(app: &App, attempt: &Attempt<'_>, pod: &Value) -> Result<(), Status> {
-    let Some(namespace) = app.object("", "Namespace", "", attempt.namespace) else {
+    let Some(namespace) = app.kept_object("", "Namespace", "", attempt.namespace) else {
         return Ok(());
     };
     let label = namespace
@@ -118,8 +120,8 @@ fn enforce_level(app: &App, attempt: &Attempt<'_>, pod: &Value) -> Result<(), St
     let Some(level) = Level::parse(label) else {
         return Ok(());
     };
-    let spec = pod.get("spec").cloned().unwrap_or_default();
-    let violations = pod_admission::check_security(level, &spec);
+    let spec = pod.get("spec").unwrap_or(&Value::Null);
+    let violations = pod_admission::check_security(level, spec);
     if violations.is_empty() {
         return Ok(());
     }

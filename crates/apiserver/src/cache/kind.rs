@@ -48,7 +48,7 @@ struct State {
     /// Which of the selectable fields is indexed for watchers.
     indexed: Option<usize>,
     objects: BTreeMap<Arc<str>, Arc<Object>>,
-    history: VecDeque<Arc<Change>>,
+    history: VecDeque<Change>,
     history_bytes: usize,
     /// Every change after this revision is in the history.
     floor: Revision,
@@ -98,13 +98,7 @@ impl Kind {
     pub(super) fn set_paths(&self, paths: Paths, indexed: Option<usize>) {
         let mut state = self.state.write();
         for object in state.objects.values_mut() {
-            let facts = paths.extract(&object.wire);
-            *object = Arc::new(Object {
-                key: object.key.clone(),
-                wire: object.wire.clone(),
-                revision: object.revision,
-                facts,
-            });
+            *object = Arc::new(object.with_paths(&paths));
         }
         state.paths = paths;
         state.indexed = indexed;
@@ -165,7 +159,7 @@ impl Kind {
             .history
             .range(start..)
             .filter(|c| state.touches(c, &scope))
-            .cloned()
+            .map(|change| Arc::new(change.to_remember()))
             .collect();
         Ok(state.register(self.clone(), scope, backlog))
     }
@@ -284,7 +278,7 @@ impl State {
 
     fn publish(&mut self, change: &Arc<Change>) {
         self.history_bytes += change.weight();
-        self.history.push_back(change.clone());
+        self.history.push_back(change.to_remember());
         while self.history.len() > HISTORY_CHANGES || self.history_bytes > HISTORY_BYTES {
             let Some(oldest) = self.history.pop_front() else {
                 break;

@@ -20,6 +20,7 @@ pub struct Object {
     pub revision: Revision,
     /// Labels and selectable fields.
     pub facts: Facts,
+    parsed: OnceLock<Arc<Value>>,
 }
 
 impl Object {
@@ -30,6 +31,7 @@ impl Object {
             wire: codec::with_revision(&entry.value, entry.revision),
             revision: entry.revision,
             facts: paths.extract(&entry.value),
+            parsed: OnceLock::new(),
         }
     }
 
@@ -40,6 +42,18 @@ impl Object {
             wire: codec::replace_revision(&self.wire, revision),
             revision,
             facts: self.facts.clone(),
+            parsed: OnceLock::new(),
+        }
+    }
+
+    /// The same object with other facts read from it.
+    pub(super) fn with_paths(&self, paths: &Paths) -> Self {
+        Self {
+            key: self.key.clone(),
+            wire: self.wire.clone(),
+            revision: self.revision,
+            facts: paths.extract(&self.wire),
+            parsed: OnceLock::new(),
         }
     }
 
@@ -57,6 +71,12 @@ impl Object {
     pub fn value(&self) -> Value {
         // The server wrote these bytes itself.
         serde_json::from_slice(&self.wire).unwrap_or_default()
+    }
+
+    /// The object, parsed once and then kept. For the few objects that are asked again and again by
+    /// requests about others, such as a namespace: kept ones take several times the memory.
+    pub fn kept_value(&self) -> Arc<Value> {
+        self.parsed.get_or_init(|| Arc::new(self.value())).clone()
     }
 }
 
@@ -79,6 +99,7 @@ pub struct Change {
     /// Whether it was deleted.
     pub deleted: bool,
     frames: [OnceLock<Bytes>; 3],
+    metadata_frames: [OnceLock<Bytes>; 3],
 }
 
 /// The `type` of a watch event.
@@ -111,7 +132,14 @@ impl Change {
             previous,
             deleted,
             frames: Default::default(),
+            metadata_frames: Default::default(),
         }
+    }
+
+    /// The change without the lines that were made of it, to be kept for later watches: those lines
+    /// would be as large as the objects, and nobody may ever ask for them again.
+    pub fn to_remember(&self) -> Self {
+        Self::new(self.object.clone(), self.previous.clone(), self.deleted)
     }
 
     /// What the change is to a watcher that sees only objects for which `visible` holds; none if
@@ -129,13 +157,15 @@ impl Change {
 
     /// The line that a watch sends for the change; made once for all watchers.
     pub fn frame(&self, event: EventType) -> Bytes {
-        let [added, modified, deleted] = &self.frames;
-        let slot = match event {
-            EventType::Added => added,
-            EventType::Modified => modified,
-            EventType::Deleted => deleted,
-        };
-        slot.get_or_init(|| frame(event.as_str(), &self.object.wire))
+        slot(&self.frames, event)
+            .get_or_init(|| frame(event.as_str(), &self.object.wire))
+            .clone()
+    }
+
+    /// The same for watches of metadata only, which `metadata` makes.
+    pub fn metadata_frame(&self, event: EventType, metadata: impl FnOnce() -> Bytes) -> Bytes {
+        slot(&self.metadata_frames, event)
+            .get_or_init(|| frame(event.as_str(), &metadata()))
             .clone()
     }
 
@@ -147,6 +177,15 @@ impl Change {
             } else {
                 0
             }
+    }
+}
+
+fn slot(frames: &[OnceLock<Bytes>; 3], event: EventType) -> &OnceLock<Bytes> {
+    let [added, modified, deleted] = frames;
+    match event {
+        EventType::Added => added,
+        EventType::Modified => modified,
+        EventType::Deleted => deleted,
     }
 }
 

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     app::App,
-    http::respond::{self, Body},
+    http::{
+        accept::Form,
+        respond::{self, Body},
+    },
     render,
 };
 
@@ -177,7 +180,10 @@ pub fn respond_with(call: &Call, written: Written) -> Response<Body> {
     } else {
         StatusCode::OK
     };
-    let json = render::value(&call.kind, call.accept.form, call.include(), written.object);
+    let json = match written.wire {
+        Some(wire) if call.accept.form == Form::Object => wire,
+        _ => render::value(&call.kind, call.accept.form, call.include(), written.object),
+    };
     let mut response = respond::json_bytes(code, call.accept, json);
     respond::add_warnings(&mut response, &written.warnings);
     response

@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Call {
     /// Who asks.
-    pub user: User,
+    pub user: Arc<User>,
     /// What the path names.
     pub path: ResourcePath,
     /// The parameters.

@@ -175,21 +175,19 @@ fn view_initial(
 impl View {
     fn change(&mut self, change: &Change) -> Option<Bytes> {
         let event = change.event_for(|object| self.selection.matches(object))?;
-        let shared = self.form == Form::Object && self.kind.conversion == Conversion::None;
-        Some(if shared {
-            change.frame(event)
-        } else {
-            self.line(event, &change.object)
+        Some(match (self.form, self.kind.conversion) {
+            (Form::Object, Conversion::None) => change.frame(event),
+            (Form::Metadata, Conversion::None) => {
+                change.metadata_frame(event, || render::metadata(&self.kind, &change.object))
+            }
+            _ => self.line(event, &change.object),
         })
     }
 
     fn line(&mut self, event: EventType, object: &Object) -> Bytes {
         match self.form {
             Form::Object => cache::frame(event.as_str(), &convert::wire(&self.kind, object)),
-            Form::Metadata => {
-                let shown = render::metadata_of(&convert::value(&self.kind, object));
-                cache::frame(event.as_str(), shown.to_string().as_bytes())
-            }
+            Form::Metadata => cache::frame(event.as_str(), &render::metadata(&self.kind, object)),
             Form::Table => {
                 let mut metadata = Map::new();
                 metadata.insert(

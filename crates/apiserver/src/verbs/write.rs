@@ -10,6 +10,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
@@ -31,7 +32,7 @@ use crate::{
     app::App,
     cache::Object,
     codec, convert, error,
-    kinds::Kind,
+    kinds::{Conversion, Kind},
 };
 
 /// How often a write is tried again when the object changed under it. Of writers that change one object
@@ -127,6 +128,8 @@ impl Part {
 pub struct Written {
     /// The object after the write, in the form that the call's kind serves.
     pub object: Value,
+    /// The same as bytes, where they are known: those that every later reader gets.
+    pub wire: Option<Bytes>,
     /// Whether the write created it.
     pub created: bool,
     /// What the client should be warned of.
@@ -174,7 +177,12 @@ async fn create_shaped(
                 json!(mosaic_api::names::generate_name(prefix, rand::random())),
             );
         }
-        let mut new = object.clone();
+        // Only a name that was made up is tried again with another.
+        let mut new = if generate.is_some() {
+            object.clone()
+        } else {
+            object.take()
+        };
         begin(&mut new, now);
         defaults(kind, &mut new);
         let name = text(&new, "name").unwrap_or_default();
@@ -218,16 +226,18 @@ async fn create_shaped(
             }
             return Ok(Written {
                 object: new,
+                wire: None,
                 created: true,
                 warnings,
             });
         }
         let key: Arc<str> = kind.storage_key(&call.path.namespace, &name).into();
         match store(app, kind, key, Expect::Absent, &new).await {
-            Ok(revision) => {
+            Ok((revision, stored)) => {
                 set_meta(&mut new, "resourceVersion", json!(revision.to_string()));
                 return Ok(Written {
                     object: new,
+                    wire: wire(kind, &stored, revision),
                     created: true,
                     warnings,
                 });
@@ -387,6 +397,7 @@ async fn modify_once(
     if new == old {
         return Ok(Ok(Written {
             object: new,
+            wire: None,
             created: false,
             warnings: Vec::new(),
         }));
@@ -404,6 +415,7 @@ async fn modify_once(
     if options.dry_run {
         return Ok(Ok(Written {
             object: new,
+            wire: None,
             created: false,
             warnings: Vec::new(),
         }));
@@ -418,7 +430,7 @@ async fn modify_once(
     let write = Write {
         key: current.key.clone(),
         expect: Expect::At(current.revision),
-        value: stored,
+        value: stored.clone(),
     };
     match app.commit(write).await {
         Ok(revision) => {
@@ -428,6 +440,7 @@ async fn modify_once(
             }
             Ok(Ok(Written {
                 object: new,
+                wire: stored.and_then(|stored| wire(kind, &stored, revision)),
                 created: false,
                 warnings: Vec::new(),
             }))
@@ -565,9 +578,9 @@ fn apply_failed(call: &Call, error: &managed::ApplyError) -> Status {
 }
 
 /// The stored form of a served object.
-fn encode(kind: &Kind, object: &Value) -> Result<bytes::Bytes, Status> {
+fn encode(kind: &Kind, object: &Value) -> Result<Bytes, Status> {
     let bytes = match kind.conversion {
-        crate::kinds::Conversion::None => codec::encode(object),
+        Conversion::None => codec::encode(object),
         _ => codec::encode(&convert::stored(kind, object.clone())),
     };
     bytes.map_err(Status::internal)
@@ -579,14 +592,19 @@ async fn store(
     key: Arc<str>,
     expect: Expect,
     object: &Value,
-) -> Result<Revision, StoreError> {
+) -> Result<(Revision, Bytes), StoreError> {
     let value = encode(kind, object).map_err(|status| StoreError::Internal(status.message))?;
-    app.commit(Write {
+    let write = Write {
         key,
         expect,
-        value: Some(value),
-    })
-    .await
+        value: Some(value.clone()),
+    };
+    Ok((app.commit(write).await?, value))
+}
+
+/// What clients get of an object that was stored at a revision, if its kind is served as it is stored.
+fn wire(kind: &Kind, stored: &[u8], revision: Revision) -> Option<Bytes> {
+    (kind.conversion == Conversion::None).then(|| codec::with_revision(stored, revision))
 }
 
 /// The object at a key, from the store itself.

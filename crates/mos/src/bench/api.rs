@@ -53,7 +53,7 @@ impl Sizes {
                 rounds: 1,
                 time: Duration::from_millis(300),
                 settle: Duration::ZERO,
-                pods: 60,
+                pods: 640,
                 watchers: 20,
                 lists: 1,
             };
@@ -407,7 +407,6 @@ impl Bench {
     /// Paced writes beside watchers; whether watchers of other nodes cost anything.
     async fn watched_writes(&mut self, running: &Running) -> Result<(), Failure> {
         let Sizes { pods, watchers, .. } = self.sizes;
-        let mut connections = load::connect(&running.endpoint, STEADY_CLIENTS).await?;
         // The pods of node 0 have the numbers 0, watchers, 2 * watchers, ...
         let on_first_node = |number: u64| {
             let turn = usize::try_from(number).unwrap_or(0) % pods.div_ceil(watchers);
@@ -418,9 +417,7 @@ impl Bench {
         self.begin("writing beside one watcher");
         let one = Watchers::open(&running.endpoint, 1).await?;
         one.reach(pods.div_ceil(watchers) as u64).await?;
-        let (_, alone_micros) = self
-            .steady(running, &mut connections, &on_first_node)
-            .await?;
+        let (_, alone_micros) = self.steady(running, &on_first_node).await?;
         drop(one);
         self.done();
 
@@ -435,9 +432,7 @@ impl Bench {
 
         self.begin("writing to one node's pods beside all watchers");
         let before: Vec<u64> = all.seen();
-        let (load, beside_micros) = self
-            .steady(running, &mut connections, &on_first_node)
-            .await?;
+        let (load, beside_micros) = self.steady(running, &on_first_node).await?;
         all.reach(before.iter().sum::<u64>() + load.count).await?;
         let seen: Vec<u64> = all
             .seen()
@@ -461,9 +456,7 @@ impl Bench {
 
         self.begin("writing to all nodes' pods beside all watchers");
         let before = all.seen().iter().sum::<u64>();
-        let (load, micros) = self
-            .steady(running, &mut connections, &on_all_nodes)
-            .await?;
+        let (load, micros) = self.steady(running, &on_all_nodes).await?;
         all.reach(before + load.count).await?;
         let figures = &mut self.figures;
         figures.add("steady_writes_per_second", load.rate());
@@ -481,12 +474,13 @@ impl Bench {
     async fn steady(
         &self,
         running: &Running,
-        connections: &mut [Connection],
         pod: &dyn Fn(u64) -> String,
     ) -> Result<(Load, f64), Failure> {
+        // New ones: the server may have closed those that waited for long.
+        let mut connections = load::connect(&running.endpoint, STEADY_CLIENTS).await?;
         let before = running.server.cpu()?;
         let time = self.sizes.time.mul_f64(2.0);
-        let load = load::steady(connections, STEADY_RATE, time, pod).await?;
+        let load = load::steady(&mut connections, STEADY_RATE, time, pod).await?;
         let micros = micros_each(before, running.server.cpu()?, load.count);
         Ok((load, micros))
     }
