@@ -35,6 +35,12 @@ async fn write_rate(store: &Arc<dyn Store>, writers: usize, each: usize) -> f64 
     (writers * each) as f64 / start.elapsed().as_secs_f64()
 }
 
+fn written_bytes() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap();
+    let line = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+    line.unwrap().parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a check"]
 async fn sqlite_rates() {
@@ -46,10 +52,12 @@ async fn sqlite_rates() {
             let store = Sqlite::open(directory.path().join(writers.to_string())).unwrap();
             let store: Arc<dyn Store> = Arc::new(store);
             let before = raw(writers);
+            let bytes = written_bytes();
             let rate = write_rate(&store, writers, each).await;
+            let bytes = (written_bytes() - bytes) / (writers * each) as u64;
             let after = raw(writers);
             println!(
-                "{round}: {writers} writers: {rate:.0}/s; raw, batches of {writers}: {before:.0}/s before, {after:.0}/s after"
+                "{round}: {writers} writers: {rate:.0}/s ({bytes} bytes a row); raw, batches of {writers}: {before:.0}/s before, {after:.0}/s after"
             );
         }
     }
