@@ -8,6 +8,8 @@ mod workloads;
 
 use super::{Command, Stage};
 
+const NO_WORKLOADS: &str = "no controller makes replica sets and pods of a deployment yet";
+
 /// All of them.
 pub const COMMANDS: &[Command] = &[
     // Making objects without a file.
@@ -51,11 +53,13 @@ pub const COMMANDS: &[Command] = &[
         "set selector, serviceaccount, subject",
         workloads::set_others,
     ),
-    works(
-        "rollout history, pause, resume, restart, undo",
-        workloads::rollout,
+    works("rollout pause, resume, restart", workloads::rollout),
+    refused("rollout status", workloads::rollout_status, NO_WORKLOADS),
+    refused(
+        "rollout history, undo",
+        workloads::rollout_history,
+        NO_WORKLOADS,
     ),
-    works("rollout status", workloads::rollout_status),
     works("delete --cascade=background", workloads::cascade_background),
     works("delete --cascade=orphan", workloads::cascade_orphan),
     works("delete --cascade=foreground", workloads::cascade_foreground),

@@ -28,6 +28,11 @@ impl Kind {
         }
     }
 
+    /// The plural alone, without its group.
+    pub fn plural(&self) -> &'static str {
+        self.resource.split('.').next().unwrap_or(self.resource)
+    }
+
     /// An object of this kind.
     pub fn object(&self, name: &str, namespace: &str) -> Value {
         let mut object = self.content.clone();
@@ -58,7 +63,7 @@ impl Kind {
 
     /// The path of its objects in the API.
     pub fn path(&self, namespace: &str) -> String {
-        let plural = self.resource.split('.').next().unwrap_or(self.resource);
+        let plural = self.plural();
         let root = if self.api_version.contains('/') {
             "apis"
         } else {
@@ -201,7 +206,7 @@ pub fn kinds() -> Vec<Kind> {
             "Secret",
             "secrets",
             "v1",
-            json!({"stringData": {"password": "not-a-secret"}}),
+            json!({"data": {"password": "bm90LWEtc2VjcmV0"}}),
         ),
         namespaced("ServiceAccount", "serviceaccounts", "v1", json!({})),
         namespaced(
@@ -249,7 +254,7 @@ pub fn kinds() -> Vec<Kind> {
             "ResourceQuota",
             "resourcequotas",
             "v1",
-            json!({"spec": {"hard": {"secrets": "1000"}}}),
+            json!({"spec": {"hard": {"secrets": "100"}}}),
         ),
         namespaced(
             "LimitRange",

@@ -140,8 +140,10 @@ pub type Row = (String, Vec<Cell>);
 /// Tries every verb on every kind: a row for each kind, a cell for each verb.
 pub fn run_verbs(stage: &Stage) -> Vec<Row> {
     let row = |kind: Kind| {
-        let cell = |verb: &Verb| attempt((verb.refused)(&kind), || (verb.run)(stage, &kind));
-        (kind.resource.to_owned(), VERBS.iter().map(cell).collect())
+        let cells = VERBS
+            .iter()
+            .map(|verb| attempt((verb.refused)(&kind), || (verb.run)(stage, &kind)));
+        finished(stage, kind.resource, cells.collect())
     };
     kinds().into_iter().map(row).collect()
 }
@@ -149,12 +151,25 @@ pub fn run_verbs(stage: &Stage) -> Vec<Row> {
 /// Tries every command: a row of one cell for each.
 pub fn run_commands(stage: &Stage) -> Vec<Row> {
     let row = |command: &Command| {
-        (
-            command.name.to_owned(),
-            vec![attempt(command.refused, || (command.run)(stage))],
-        )
+        let cell = attempt(command.refused, || (command.run)(stage));
+        finished(stage, command.name, vec![cell])
     };
     COMMANDS.iter().map(row).collect()
+}
+
+/// A row, told to whoever waits.
+fn finished(stage: &Stage, name: &str, cells: Vec<Cell>) -> Row {
+    let failed = cells
+        .iter()
+        .filter(|cell| matches!(cell, Cell::Fails(_)))
+        .count();
+    let result = if failed == 0 {
+        "as expected".to_owned()
+    } else {
+        format!("{failed} failed")
+    };
+    eprintln!("{}: {name}: {result}", stage.kubectl.version().name());
+    (name.to_owned(), cells)
 }
 
 /// What failed, a line each, for the message of a test.

@@ -105,6 +105,30 @@ fn a_watch_resumes_where_another_ended() {
 }
 
 #[test]
+fn a_change_while_a_watch_is_opened_is_not_lost() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = config_maps(&server.namespace("opening"));
+    http.post(&path, &config_map("a")).ok();
+    for round in 0..200 {
+        let round = round.to_string();
+        let list = http.get(&format!("{path}?fieldSelector=metadata.name%3Da"));
+        let from = version(&list.ok());
+        let watched =
+            format!("{path}?watch=true&fieldSelector=metadata.name%3Da&resourceVersion={from}");
+        let patch = json!({"data": {"round": round}});
+        let watch = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                http.patch(PatchKind::Merge, &format!("{path}/a"), &patch)
+                    .ok()
+            });
+            http.watch(&watched)
+        });
+        watch.until(|event| event["object"]["data"]["round"] == round.as_str());
+    }
+}
+
+#[test]
 fn an_object_that_leaves_the_selection_is_told_as_deleted() {
     let server = Server::shared();
     let http = server.http();

@@ -128,11 +128,19 @@ pub(super) fn explain(stage: &Stage) {
 }
 
 pub(super) fn events(stage: &Stage) {
+    stage.kubectl.run("create configmap told").ok();
+    let told = stored(stage, "v1", "configmaps/told");
     let event = json!({
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": "told"},
-        "involvedObject": {"apiVersion": "v1", "kind": "ConfigMap", "name": "told", "namespace": stage.namespace},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "name": "told",
+            "namespace": stage.namespace,
+            "uid": told["metadata"]["uid"],
+        },
         "type": "Warning",
         "reason": "Told",
         "message": "this was told",
@@ -140,23 +148,17 @@ pub(super) fn events(stage: &Stage) {
         "lastTimestamp": "2030-01-01T00:00:00Z",
         "count": 1,
     });
-    stage
-        .kubectl
+    let kubectl = &stage.kubectl;
+    kubectl
         .run_with_input("create -f -", &event.to_string())
         .ok();
-    stage.kubectl.run("create configmap told").ok();
-    stage
-        .kubectl
+    kubectl
         .run("events --for=configmap/told --types=Warning")
         .says("this was told");
-    stage
-        .kubectl
+    kubectl
         .run("get events --field-selector involvedObject.name=told")
         .says("Told");
-    stage
-        .kubectl
-        .run("describe configmap told")
-        .says("this was told");
+    kubectl.run("describe configmap told").says("this was told");
 }
 
 /// A node that no machine stands behind.

@@ -37,12 +37,8 @@ pub(super) fn exec(stage: &Stage) {
 }
 
 pub(super) fn attach(stage: &Stage) {
-    refused(
-        stage,
-        "attach",
-        "attach attach --pod-running-timeout=1s",
-        "timed out",
-    );
+    let line = "attach attach --pod-running-timeout=1s";
+    refused(stage, "attach", line, "does not have a host assigned");
 }
 
 pub(super) fn port_forward(stage: &Stage) {
