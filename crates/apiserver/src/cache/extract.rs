@@ -173,16 +173,11 @@ impl<'de> Visitor<'de> for Walk<'_> {
             }
             return Ok(());
         }
-        while let Some(key) = members.next_key::<std::borrow::Cow<'de, str>>()? {
-            let level = match (self.level, &*key) {
-                (Level::Root, "metadata") => Level::Metadata,
-                (Level::Metadata, "labels") => Level::Labels,
-                _ => Level::Other,
-            };
-            let node = self
-                .node
-                .and_then(|n| n.children.iter().find(|(name, _)| **name == *key))
-                .map(|(_, child)| child);
+        let key = Key {
+            node: self.node,
+            level: self.level,
+        };
+        while let Some((level, node)) = members.next_key_seed(key)? {
             if node.is_none() && level == Level::Other {
                 members.next_value::<IgnoredAny>()?;
             } else {
@@ -194,6 +189,42 @@ impl<'de> Visitor<'de> for Walk<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Looks up a member's name where it stands, without a copy of it: where it leads to, if that matters.
+#[derive(Clone, Copy)]
+struct Key<'a> {
+    node: Option<&'a Node>,
+    level: Level,
+}
+
+impl<'de, 'a> DeserializeSeed<'de> for Key<'a> {
+    type Value = (Level, Option<&'a Node>);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'_> for Key<'a> {
+    type Value = (Level, Option<&'a Node>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a member")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        let level = match (self.level, name) {
+            (Level::Root, "metadata") => Level::Metadata,
+            (Level::Metadata, "labels") => Level::Labels,
+            _ => Level::Other,
+        };
+        let node = self
+            .node
+            .and_then(|node| node.children.iter().find(|(known, _)| **known == *name))
+            .map(|(_, child)| child);
+        Ok((level, node))
     }
 }
 

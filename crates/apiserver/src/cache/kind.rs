@@ -44,7 +44,7 @@ pub struct Kind {
 
 #[derive(Debug)]
 struct State {
-    paths: Paths,
+    paths: Arc<Paths>,
     /// Which of the selectable fields is indexed for watchers.
     indexed: Option<usize>,
     objects: BTreeMap<Arc<str>, Arc<Object>>,
@@ -82,7 +82,7 @@ impl Kind {
     pub(super) fn new(paths: Paths, indexed: Option<usize>, floor: Revision) -> Self {
         Self {
             state: RwLock::new(State {
-                paths,
+                paths: Arc::new(paths),
                 indexed,
                 objects: BTreeMap::new(),
                 history: VecDeque::new(),
@@ -100,12 +100,12 @@ impl Kind {
         for object in state.objects.values_mut() {
             *object = Arc::new(object.with_paths(&paths));
         }
-        state.paths = paths;
+        state.paths = Arc::new(paths);
         state.indexed = indexed;
     }
 
     /// The paths of the selectable fields.
-    pub fn paths(&self) -> Paths {
+    pub fn paths(&self) -> Arc<Paths> {
         self.state.read().paths.clone()
     }
 
@@ -180,8 +180,14 @@ impl Kind {
 
     /// Takes in a write.
     pub(super) fn put(&self, entry: &mosaic_store::Entry) -> Arc<Change> {
+        // Read before the lock is taken, so that nobody waits for it.
+        let paths = self.paths();
+        let mut object = Object::from_entry(entry, &paths);
         let mut state = self.state.write();
-        let object = Arc::new(Object::from_entry(entry, &state.paths));
+        if !Arc::ptr_eq(&paths, &state.paths) {
+            object = object.with_paths(&state.paths);
+        }
+        let object = Arc::new(object);
         let previous = state.objects.insert(entry.key.clone(), object.clone());
         let change = Arc::new(Change::new(object, previous, false));
         state.publish(&change);
