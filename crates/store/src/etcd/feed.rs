@@ -204,8 +204,24 @@ fn read(
     Ok(told)
 }
 
-/// Writes the store's own key, so that its event moves every watch of the prefix on.
-async fn tick(inner: &Inner) -> Result<()> {
+/// Waits until the feed follows. A watch of etcd's that starts in the past takes a moment to catch up,
+/// and a compaction in that moment would end it.
+pub(super) async fn settle(inner: &Inner) {
+    match tick(inner).await {
+        Ok(revision) => {
+            inner.wanted.fetch_max(revision, Ordering::AcqRel);
+            if !reaches(inner, inner.options.request_timeout).await {
+                tracing::warn!("etcd answers, but does not tell what happens");
+            }
+        }
+        // Without room or the right to write there is something to read nevertheless.
+        Err(error) => tracing::warn!(%error, "the store can be read but not written"),
+    }
+}
+
+/// Writes the store's own key, so that its event moves every watch of the prefix on. Answers with the
+/// event's revision.
+async fn tick(inner: &Inner) -> Result<Revision> {
     let key = inner.tick_key();
     inner
         .members
@@ -214,7 +230,7 @@ async fn tick(inner: &Inner) -> Result<()> {
             async move { kv.put(key, "", None).await }
         })
         .await
-        .map(drop)
+        .map(|answer| header_revision(answer.header()))
         .map_err(failed)
 }
 
@@ -226,7 +242,7 @@ pub(super) async fn run_ticks(inner: Arc<Inner>) {
             continue;
         }
         match tick(&inner).await {
-            Ok(()) => {
+            Ok(_) => {
                 if !reaches(&inner, inner.options.request_timeout / 2).await {
                     inner.reopen.notify_waiters();
                 }
@@ -364,7 +380,9 @@ impl replay::History for History {
                     });
                     return Ok((told.events, told.reached));
                 }
-                Ok(None) => tick(&self.inner).await?,
+                Ok(None) => {
+                    tick(&self.inner).await?;
+                }
                 Err(Ended::Compacted { oldest }) => {
                     return Err(StoreError::Compacted {
                         asked: position,

@@ -135,7 +135,9 @@ impl Etcd {
             tokio::spawn(feed::run(inner.clone(), revision)),
             tokio::spawn(feed::run_ticks(inner.clone())),
         ];
-        Ok(Self { inner, tasks })
+        let store = Self { inner, tasks };
+        feed::settle(&store.inner).await;
+        Ok(store)
     }
 }
 
