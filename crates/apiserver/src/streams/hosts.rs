@@ -255,8 +255,8 @@ impl Tunnel {
     }
 }
 
+/// Without a time to try again: clients would do so by themselves, and their users would not learn why
+/// nothing happens.
 fn unreachable(message: String) -> Status {
-    let mut status = Status::new(Reason::ServiceUnavailable, message);
-    status.retry_after_seconds = 5;
-    status
+    Status::new(Reason::ServiceUnavailable, message)
 }

@@ -43,7 +43,10 @@ use crate::{
     verbs::{Call, read},
 };
 
-pub use self::{hosts::Hosts, wire::Wire};
+pub use self::{
+    hosts::{Hosts, STREAMS_PER_HOST},
+    wire::Wire,
+};
 
 /// How long a host has to say whether it does what it is asked.
 const ANSWER: Duration = Duration::from_secs(30);

@@ -41,6 +41,8 @@ const BUFFER: usize = 16 << 10;
 pub fn body(mut from: Incoming, permit: Permit) -> Body {
     let (send, receive) = mpsc::channel::<Result<Frame<Bytes>, BodyError>>(1);
     tokio::spawn(async move {
+        // Whole, not only the field that is used: it counts until the body has ended.
+        let permit = permit;
         loop {
             let next = tokio::select! {
                 next = timeout(IDLE, from.frame()) => next,
