@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::http::Http;
 use crate::tools::{Helm, Kubectl, KubectlVersion};
-use crate::wait::{free_port, wait_for};
+use crate::wait::{free_port, wait_for, wait_until};
 
 /// Where a server keeps its objects.
 #[derive(Debug, Clone, Default)]
@@ -138,10 +138,15 @@ impl Server {
         self.scratch.path()
     }
 
-    /// A namespace of this name, new.
+    /// A namespace of this name, new, with all that the server puts into a new namespace.
     pub fn namespace(&self, name: &str) -> String {
+        let http = self.http();
         let object = serde_json::json!({"metadata": {"name": name}});
-        self.http().post("/api/v1/namespaces", &object).ok();
+        http.post("/api/v1/namespaces", &object).ok();
+        for content in ["serviceaccounts/default", "configmaps/kube-root-ca.crt"] {
+            let path = format!("/api/v1/namespaces/{name}/{content}");
+            wait_until(content, || http.get(&path).status == 200);
+        }
         name.to_owned()
     }
 

@@ -78,10 +78,6 @@ impl Stage {
         let namespace = format!("stage-{suffix}");
         let http = server.http();
         server.namespace(&namespace);
-        let account = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default");
-        wait_until("the default service account", || {
-            http.get(&account).status == 200
-        });
 
         let definition = widget_definition();
         let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";

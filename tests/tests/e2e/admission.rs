@@ -5,14 +5,9 @@ use serde_json::{Value, json};
 
 use crate::{config_map, config_maps};
 
-/// A namespace whose default service account is there, so that pods can be made in it.
+/// A new namespace's path.
 fn namespace(server: &Server, name: &str) -> String {
-    server.namespace(name);
-    let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
-    wait_until("the default service account", || {
-        server.http().get(&account).status == 200
-    });
-    format!("/api/v1/namespaces/{name}")
+    format!("/api/v1/namespaces/{}", server.namespace(name))
 }
 
 fn pod(name: &str, resources: Value) -> Value {
@@ -32,9 +27,6 @@ fn a_quota_counts_objects() {
     let http = server.http();
     namespace(&server, "quota-count");
     let path = config_maps("quota-count");
-    wait_until("the namespace's own config map", || {
-        http.get(&format!("{path}/kube-root-ca.crt")).status == 200
-    });
     let quotas = "/api/v1/namespaces/quota-count/resourcequotas";
     let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"configmaps": "3"}}});
     http.post(quotas, &quota).ok();

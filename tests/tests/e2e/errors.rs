@@ -1,7 +1,7 @@
 //! Bad input: Kubernetes' error, and nothing stored.
 
 use http::Method;
-use mosaic_tests::{Answer, Http, PatchKind, Server, wait_until};
+use mosaic_tests::{Answer, Http, PatchKind, Server};
 use serde_json::{Value, json};
 
 use crate::{config_map, config_maps};
@@ -191,11 +191,6 @@ fn invalid_objects_name_every_cause() {
     let server = Server::shared();
     let http = server.http();
     let namespace = server.namespace("causes");
-    // Without it a pod is refused before anything else is looked at.
-    let account = "/api/v1/namespaces/causes/serviceaccounts/default";
-    wait_until("the default service account", || {
-        http.get(account).status == 200
-    });
     let pod = json!({
         "metadata": {"name": "Not_A_Name", "labels": {"a b": "c"}},
         "spec": {

@@ -254,7 +254,7 @@ fn a_full_disk_stops_writes_and_nothing_else() {
     assert!(
         status["message"]
             .as_str()
-            .is_some_and(|text| text.contains("space")),
+            .is_some_and(|text| text.contains("full")),
         "{refused}"
     );
 

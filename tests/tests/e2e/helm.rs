@@ -24,7 +24,7 @@ fn history(helm: &Helm, namespace: &str) -> Vec<(u64, String)> {
 
 fn install(helm: &Helm, namespace: &str) -> Outcome {
     helm.run(&format!(
-        "install shop {CHART} -n {namespace} --create-namespace --wait --timeout 60s"
+        "install shop {CHART} -n {namespace} --create-namespace"
     ))
 }
 
@@ -56,9 +56,8 @@ fn a_release_lives_from_its_installation_to_its_end() {
     helm.run(&format!("install shop {CHART} -n market"))
         .complains("in use");
 
-    let upgrade = format!(
-        "upgrade shop {CHART} -n market --wait --timeout 60s --set greeting=Hello --set shelf.size=large"
-    );
+    let upgrade =
+        format!("upgrade shop {CHART} -n market --set greeting=Hello --set shelf.size=large");
     helm.run(&upgrade).says("has been upgraded");
     assert_eq!(object(&server, configmap)["data"]["greeting"], "Hello");
     assert_eq!(object(&server, shelf)["spec"]["size"], "large");
@@ -74,7 +73,7 @@ fn a_release_lives_from_its_installation_to_its_end() {
         .says("greeting: Hello");
     helm.run("get manifest shop -n market").says("kind: Shelf");
 
-    helm.run("rollback shop 1 -n market --wait --timeout 60s")
+    helm.run("rollback shop 1 -n market")
         .says("Rollback was a success");
     assert_eq!(object(&server, configmap)["data"]["greeting"], "Welcome");
     assert_eq!(object(&server, shelf)["spec"]["size"], "small");
@@ -155,4 +154,21 @@ fn a_release_that_others_changed_is_put_right() {
     let deployment = object(&server, "/apis/apps/v1/namespaces/drift/deployments/shop");
     assert_eq!(deployment["spec"]["replicas"], 0);
     object(&server, "/api/v1/namespaces/drift/services/shop");
+}
+
+#[test]
+fn helm_waits_until_all_is_ready() {
+    let server = Server::start();
+    let helm = server.helm();
+    // No controller makes a deployment ready yet.
+    let options = "--create-namespace --wait --timeout 60s --set workload=false";
+    let installed = helm.run(&format!("install shop {CHART} -n waited {options}"));
+    installed.says("STATUS: deployed");
+    let upgrade =
+        format!("upgrade shop {CHART} -n waited --wait --timeout 60s --set workload=false");
+    helm.run(&upgrade).says("has been upgraded");
+    let late = helm.run(&format!(
+        "upgrade shop {CHART} -n waited --wait --timeout 2s"
+    ));
+    late.complains("not ready");
 }
