@@ -1,6 +1,12 @@
 //! A host made for tests: dials in, and answers as a node agent does.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt, stream};
@@ -37,8 +43,15 @@ pub struct Asked {
     pub headers: HeaderMap,
 }
 
+#[derive(Default)]
+struct Seen {
+    asked: Mutex<Vec<Asked>>,
+    /// How many messages the floods have sent.
+    flooded: AtomicU64,
+}
+
 pub struct FakeNode {
-    asked: Arc<Mutex<Vec<Asked>>>,
+    seen: Arc<Seen>,
     serving: JoinHandle<()>,
 }
 
@@ -48,13 +61,13 @@ impl FakeNode {
         let certificate = cluster.node_certificate(name);
         let response = cluster.send(Some(&certificate), tunnel_request(name)).await;
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let seen = asked.clone();
+        let own = Arc::new(Seen::default());
+        let seen = own.clone();
         let serving = tokio::spawn(async move {
             let io = hyper::upgrade::on(response).await.unwrap();
             let service = service_fn(move |request| {
                 let seen = seen.clone();
-                async move { Ok::<_, Infallible>(answer(request, &seen).await) }
+                async move { Ok::<_, Infallible>(answer(request, seen).await) }
             });
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder
@@ -64,7 +77,7 @@ impl FakeNode {
                 .max_header_list_size(128 << 10);
             let _ = builder.serve_connection(io, service).await;
         });
-        Self { asked, serving }
+        Self { seen: own, serving }
     }
 
     /// Cuts the tunnel, as a host does that loses its power.
@@ -77,19 +90,23 @@ impl FakeNode {
     }
 
     pub fn was_asked(&self, start: &str) -> bool {
-        let asked = self.asked.lock();
+        let asked = self.seen.asked.lock();
         asked
             .iter()
             .any(|asked| asked.path_and_query.starts_with(start))
     }
 
     pub fn forget(&self) {
-        self.asked.lock().clear();
+        self.seen.asked.lock().clear();
+    }
+
+    pub fn flooded(&self) -> u64 {
+        self.seen.flooded.load(Ordering::Relaxed)
     }
 
     /// The latest request.
     pub fn last(&self) -> Asked {
-        self.asked.lock().last().cloned().expect("a request")
+        self.seen.asked.lock().last().cloned().expect("a request")
     }
 }
 
@@ -107,9 +124,9 @@ fn reply(code: u16, text: impl Into<Bytes>) -> Response<Body> {
     response
 }
 
-async fn answer(request: Request<Incoming>, seen: &Mutex<Vec<Asked>>) -> Response<Body> {
+async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Response<Body> {
     let path = request.uri().path().to_owned();
-    seen.lock().push(Asked {
+    seen.asked.lock().push(Asked {
         method: request.method().clone(),
         path_and_query: request.uri().path_and_query().unwrap().to_string(),
         headers: request.headers().clone(),
@@ -161,7 +178,7 @@ async fn answer(request: Request<Incoming>, seen: &Mutex<Vec<Asked>>) -> Respons
             reply(204, "")
         }
         ["exec" | "attach", ..] => upgrade(request, &["v5.channel.k8s.io"], move |socket| {
-            session(socket, query)
+            session(socket, query, seen)
         }),
         ["portForward", ..] => upgrade(request, &["SPDY/3.1+portforward.k8s.io"], spdy::forward),
         _ => reply(404, "no such path"),
@@ -219,7 +236,7 @@ fn normal() -> CloseFrame {
 
 /// What commands do: `cat` gives its input back, `fail` exits with 3, `flood` writes for ever, and
 /// anything else, or an attachment, greets and waits.
-async fn session(mut socket: Socket, query: String) {
+async fn session(mut socket: Socket, query: String, seen: Arc<Seen>) {
     let send = |channel: u8, bytes: &[u8]| {
         let mut message = vec![channel];
         message.extend_from_slice(bytes);
@@ -237,7 +254,9 @@ async fn session(mut socket: Socket, query: String) {
         return;
     }
     if query.contains("command=flood") {
-        while socket.send(send(1, &[b'x'; 4096])).await.is_ok() {}
+        while socket.send(send(1, &[b'x'; 4096])).await.is_ok() {
+            seen.flooded.fetch_add(1, Ordering::Relaxed);
+        }
         return;
     }
     if !query.contains("command=cat") {

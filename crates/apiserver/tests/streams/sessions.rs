@@ -1,5 +1,7 @@
 //! Logs and commands, as a client library uses them.
 
+use std::time::Duration;
+
 use base64::Engine;
 use bytes::Bytes;
 use futures::{AsyncBufReadExt, SinkExt, StreamExt};
@@ -253,11 +255,18 @@ async fn other_ways_to_open_a_stream_are_told_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_do_not_read_hold_up_nobody() {
     let cluster = Cluster::start().await;
-    let _node = cluster.n1().await;
+    let node = cluster.n1().await;
     let mut stuck = Vec::new();
     for _ in 0..8 {
         stuck.push(cluster.exec("web", "flood").await);
     }
+    let mut before = 0;
+    until("every buffer on the way is full", async || {
+        let last = std::mem::replace(&mut before, node.flooded());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        last > 0 && before == node.flooded()
+    })
+    .await;
     // More than the windows hold: were they shared, nothing would be left for this one.
     let mut session = cluster.exec("web", "cat").await;
     let mut message = vec![b'a'; 10_000];
