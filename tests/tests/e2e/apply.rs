@@ -189,12 +189,27 @@ fn applying_needs_a_manager_and_a_whole_object() {
     let path = format!("{}/one", config_maps(&server.namespace("apply-errors")));
     http.patch(PatchKind::Apply, &path, &config_map("one"))
         .fails(422, "Invalid");
-    apply(&http, &path, "one", &json!({"data": {}})).fails(400, "BadRequest");
     let wrong = apply(&http, &path, "one", &config_map("two"));
     assert!(wrong.status == 400 || wrong.status == 422, "{wrong}");
-    let unknown =
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "datta": {}});
-    let refused = apply(&http, &path, "one", &unknown);
+    http.get(&path).fails(404, "NotFound");
+}
+
+#[test]
+fn what_is_applied_says_its_kind() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = format!("{}/one", config_maps(&server.namespace("apply-kind")));
+    apply(&http, &path, "one", &json!({"data": {}})).fails(400, "BadRequest");
+}
+
+#[test]
+fn a_field_that_is_unknown_cannot_be_applied() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = format!("{}/one", config_maps(&server.namespace("apply-unknown")));
+    let mut object = config_map("one");
+    object["datta"] = json!({"a": "b"});
+    let refused = apply(&http, &path, "one", &object);
     assert!(
         refused.status >= 400 && refused.text().contains("datta"),
         "{refused}"

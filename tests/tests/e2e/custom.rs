@@ -337,18 +337,30 @@ fn versions_of_a_kind_show_the_same_objects() {
         .push(second);
     let path = install(&http, &definition);
     http.post(&path, &thing(group, "one", json!({"a": 1}))).ok();
-    let old = http.get(&format!(
-        "/apis/{group}/v1beta1/namespaces/default/things/one"
-    ));
-    assert!(
-        old.headers.contains_key("warning"),
-        "no warning of a deprecated version"
-    );
-    let old = old.ok();
+    let beta = format!("/apis/{group}/v1beta1/namespaces/default/things/one");
+    let old = http.get(&beta).ok();
     assert_eq!(
         (&old["apiVersion"], &old["spec"]["a"]),
         (&format!("{group}/v1beta1").into(), &1.into())
     );
     let groups = http.get(&format!("/apis/{group}")).ok();
     assert_eq!(groups["preferredVersion"]["version"], "v1");
+}
+
+#[test]
+fn a_deprecated_version_comes_with_a_warning() {
+    let server = Server::shared();
+    let http = server.http();
+    let group = "deprecated.example.com";
+    let mut definition = definition(group, json!({"type": "object"}));
+    definition["spec"]["versions"][0]["deprecated"] = true.into();
+    let path = install(&http, &definition);
+    let warning = http.get(&path).headers.get("warning").cloned();
+    let warning = warning.expect("a warning");
+    assert!(
+        warning
+            .to_str()
+            .is_ok_and(|text| text.contains("is deprecated")),
+        "{warning:?}"
+    );
 }

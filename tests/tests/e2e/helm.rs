@@ -123,8 +123,11 @@ fn a_failed_upgrade_is_told_and_can_be_taken_back() {
         history(&helm, "failing").pop(),
         Some((2, "failed".to_owned()))
     );
-    helm.run(&format!("{bad} --rollback-on-failure --timeout 60s"))
-        .complains("Unsupported value");
+    // A rollback waits until all is ready, which no controller makes a deployment yet.
+    helm.run(&format!(
+        "{bad} --set workload=false --rollback-on-failure --timeout 60s"
+    ))
+    .complains("Unsupported value");
     let last = history(&helm, "failing").pop().expect("a revision");
     assert_eq!(last.1, "deployed");
     let shelf = object(
@@ -168,7 +171,7 @@ fn helm_waits_until_all_is_ready() {
         format!("upgrade shop {CHART} -n waited --wait --timeout 60s --set workload=false");
     helm.run(&upgrade).says("has been upgraded");
     let late = helm.run(&format!(
-        "upgrade shop {CHART} -n waited --wait --timeout 2s"
+        "upgrade shop {CHART} -n waited --wait --timeout 2s --set workload=true"
     ));
     late.complains("not ready");
 }

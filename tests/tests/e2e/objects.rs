@@ -107,10 +107,6 @@ fn names_and_versions_of_the_path_must_match_the_object() {
     let mut elsewhere = config_map("three");
     elsewhere["metadata"]["namespace"] = "default".into();
     http.post(&path, &elsewhere).fails(400, "BadRequest");
-    let mut born = config_map("four");
-    born["metadata"]["resourceVersion"] = "1".into();
-    let refused = http.post(&path, &born);
-    assert!(refused.status >= 400, "{refused}");
     http.post(&path, &config_map("one"))
         .fails(409, "AlreadyExists");
     http.put(&format!("{path}/none"), &config_map("none"))
@@ -249,4 +245,14 @@ fn an_object_is_what_it_was_after_a_restart() {
     assert_eq!(server.stop(), 0);
     server.start_again();
     assert_eq!(server.http().get(&path).ok(), before);
+}
+
+#[test]
+fn an_object_is_not_born_with_a_version() {
+    let server = Server::shared();
+    let path = config_maps(&server.namespace("born"));
+    let mut born = config_map("one");
+    born["metadata"]["resourceVersion"] = "1".into();
+    let refused = server.http().post(&path, &born);
+    assert!(refused.status >= 400, "{refused}");
 }
