@@ -72,10 +72,10 @@ printf '\n%s2. A business unit%s: a namespace that is held to a quota\n' "$bold"
 show kubectl apply -f examples/business-unit.yaml
 show kubectl -n shop get resourcequotas,limitranges
 
-printf '\n%s3. A service%s: the controllers make its replica set and pods (no node runs them yet)\n' "$bold" "$plain"
+printf '\n%s3. A service%s: applied, shown and scaled (nothing runs its pods yet)\n' "$bold" "$plain"
 show kubectl -n shop apply --server-side -f examples/web.yaml
-until [ "$(kubectl -n shop get pods -o name | wc -l)" -eq 3 ]; do sleep 0.05; done
-show kubectl -n shop get deployments,replicasets,pods,services
+show kubectl -n shop scale deployment web --replicas=5
+show kubectl -n shop get deployments,services,configmaps
 
 printf '\n%s4. A kind of your own%s, with defaults, columns and validation\n' "$bold" "$plain"
 show kubectl apply -f examples/custom-kind.yaml
@@ -89,7 +89,7 @@ show kubectl auth whoami
 show_refused kubectl -n shop get secrets --as=stranger
 
 printf '\n%s6. The same without kubectl%s\n' "$bold" "$plain"
-show mos -n shop get pods
+show mos -n shop get deployments
 
 printf '\n%s7. A power cut%s: what was acknowledged is there afterwards\n' "$bold" "$plain"
 before=$(kubectl get -n shop deployments,queues,configmaps -o name | sort)
