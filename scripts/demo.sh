@@ -58,7 +58,7 @@ echo "${bold}1. A server${plain}: one process, one file"
 printf '%s$ mos server --data-dir DIR --listen 127.0.0.1:%s%s\n' "$bold" "$port" "$plain"
 timed start_server
 started=$took
-tail -n 1 "$folder/log"
+grep -m 1 " ready " "$folder/log"
 
 if kubectl=$(scripts/tools.sh kubectl-1.37 2>/dev/null); then
     kubectl() { command "$kubectl" "$@"; }
@@ -96,8 +96,8 @@ before=$(kubectl get -n shop deployments,queues,configmaps -o name | sort)
 printf '\n%s$ kill -9 SERVER%s\n' "$bold" "$plain"
 kill -9 "$server"
 wait "$server" 2>/dev/null || true
-retimed start_server
-started=$took
+timed start_server
+restarted=$took
 show kubectl -n shop get deployments,queues
 after=$(kubectl get -n shop deployments,queues,configmaps -o name | sort)
 [ "$before" = "$after" ] || { echo "demo: objects are missing after the restart" >&2; exit 1; }
