@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::thread;
 
-use mosaic_tests::matrix::{Results, Stage, report, run_commands, run_verbs};
+use mosaic_tests::matrix::{Results, Stage, kinds, report, run_commands, run_verbs};
 use mosaic_tests::{KubectlVersion, Server};
 
 fn main() -> ExitCode {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
                             .as_str()
                             .unwrap_or("?")
                             .to_owned(),
-                        verbs: run_verbs(&stage),
+                        verbs: run_verbs(&stage, kinds()),
                         commands: run_commands(&stage),
                     }
                 })
