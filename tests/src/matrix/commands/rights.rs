@@ -18,16 +18,16 @@ pub(super) fn can_i(stage: &Stage) {
         .run("create role reader --verb=get --resource=pods --resource-name=one")
         .ok();
     kubectl
-        .run("create rolebinding reader --role=reader --user=jane")
+        .run("create rolebinding reader --role=reader --user=jill")
         .ok();
     assert_eq!(
-        kubectl.run("auth can-i get pods/one --as=jane").ok().trim(),
+        kubectl.run("auth can-i get pods/one --as=jill").ok().trim(),
         "yes"
     );
-    assert_eq!(kubectl.run("auth can-i get pods/two --as=jane").code, 1);
+    assert_eq!(kubectl.run("auth can-i get pods/two --as=jill").code, 1);
     assert_eq!(
         kubectl
-            .run("auth can-i get pods/one --as=jane -n default")
+            .run("auth can-i get pods/one --as=jill -n default")
             .code,
         1
     );
