@@ -78,6 +78,8 @@ pub struct CustomVersion {
     pub storage_version: Arc<str>,
     /// Validates objects against the version's schema; none if it has no schema.
     pub structural: Option<mosaic_schema::Structural>,
+    /// What users of this version are told, if it is deprecated.
+    pub deprecation: Option<String>,
     /// The version's `openAPIV3Schema`, for the OpenAPI documents.
     pub schema: serde_json::Value,
 }

@@ -101,9 +101,34 @@ fn row(definition: &Value, version: &Value, storage_version: Arc<str>) -> Resour
             definition: arc(definition, "/metadata/name"),
             storage_version,
             structural,
+            deprecation: deprecation(definition, version),
             schema,
         })),
     }
+}
+
+/// What users of a deprecated version are told: the definition's own words, or that it is so.
+fn deprecation(definition: &Value, version: &Value) -> Option<String> {
+    let deprecated = version
+        .get("deprecated")
+        .is_some_and(|deprecated| deprecated == true);
+    let text = |value: &Value, path: &str| {
+        value
+            .pointer(path)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    deprecated.then(|| {
+        text(version, "/deprecationWarning").unwrap_or_else(|| {
+            let part = |value, path| text(value, path).unwrap_or_default();
+            format!(
+                "{}/{} {} is deprecated",
+                part(definition, "/spec/group"),
+                part(version, "/name"),
+                part(definition, "/spec/names/kind")
+            )
+        })
+    })
 }
 
 fn columns(version: &Value) -> Columns {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Body as HttpBody;
 use mosaic_api::{Reason, Status};
 use mosaic_auth::{Attributes, User};
@@ -28,6 +28,8 @@ use crate::{
 
 /// The largest body of a request, in bytes.
 pub const MAX_BODY: usize = 3 << 20;
+/// How much of a body that is too large is read before its client is told, in bytes.
+const MAX_DISCARDED: usize = 32 << 20;
 /// The longest path and query, in bytes.
 const MAX_URI: usize = 64 << 10;
 
@@ -157,7 +159,15 @@ where
                 body,
                 wire,
             };
-            dispatch(app, &call).await
+            let mut response = dispatch(app, &call).await?;
+            if let Some(warning) = call
+                .kind
+                .custom()
+                .and_then(|custom| custom.deprecation.as_ref())
+            {
+                respond::add_warnings(&mut response, std::slice::from_ref(warning));
+            }
+            Ok(response)
         }
     }
 }
@@ -188,6 +198,8 @@ fn check_path(kind: &Kind, path: &ResourcePath) -> Result<(), Status> {
     }
 }
 
+/// Reads a body. What is too large is read to its end all the same, within reason, and thrown away: a
+/// client that is still writing would otherwise see its connection break instead of the answer.
 async fn read_body<B>(body: B, headers: &http::HeaderMap) -> Result<Bytes, Status>
 where
     B: HttpBody<Data = Bytes> + Send,
@@ -202,46 +214,33 @@ where
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+        .and_then(|text| text.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > MAX_DISCARDED) {
         return Err(too_large());
     }
-    let body = std::pin::pin!(Limited::new(StringErrors(body), MAX_BODY));
-    match body.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(Status::bad_request(format!(
-            "the body could not be read: {error}"
-        ))),
+    let mut body = std::pin::pin!(body);
+    let mut read = Vec::with_capacity(announced.unwrap_or(0).min(MAX_BODY));
+    let mut length: usize = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|error| Status::bad_request(format!("the body could not be read: {error}")))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        length = length.saturating_add(data.len());
+        if length <= MAX_BODY {
+            read.extend_from_slice(&data);
+        } else {
+            read = Vec::new();
+        }
+        if length > MAX_DISCARDED {
+            break;
+        }
     }
-}
-
-pin_project_lite::pin_project! {
-    /// A body whose errors are boxed text, as [`Limited`] demands.
-    struct StringErrors<B> { #[pin] inner: B }
-}
-
-#[allow(non_snake_case)]
-fn StringErrors<B>(inner: B) -> StringErrors<B> {
-    StringErrors { inner }
-}
-
-impl<B: HttpBody<Data = Bytes>> HttpBody for StringErrors<B>
-where
-    B::Error: std::fmt::Display,
-{
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
-        self.project()
-            .inner
-            .poll_frame(context)
-            .map(|frame| frame.map(|f| f.map_err(|e| e.to_string().into())))
+    if length > MAX_BODY {
+        return Err(too_large());
     }
+    Ok(Bytes::from(read))
 }
 
 async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status> {

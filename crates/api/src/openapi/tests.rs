@@ -33,6 +33,7 @@ fn custom(schema: Value) -> Resource {
         definition: "widgets.example.com".into(),
         storage_version: "v1".into(),
         structural: Some(structural),
+        deprecation: None,
         schema,
     }));
     resource

@@ -167,6 +167,11 @@ async fn create_shaped(
     warnings: Vec<String>,
 ) -> Result<Written, Status> {
     let kind = &call.kind;
+    if text(&object, "resourceVersion").is_some() {
+        return Err(Status::bad_request(
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
     let generate = text(&object, "generateName").filter(|_| text(&object, "name").is_none());
     for attempt in 0..TRIES {
         let now = Timestamp::now();
@@ -473,6 +478,17 @@ pub async fn apply(
 ) -> Result<Written, Status> {
     let kind = &call.kind;
     let force = call.query.force.unwrap_or(false);
+    for key in ["apiVersion", "kind"] {
+        if config
+            .get(key)
+            .and_then(Value::as_str)
+            .is_none_or(str::is_empty)
+        {
+            return Err(Status::bad_request(format!(
+                "{key} must be set in what is applied, as its fields are those of one kind"
+            )));
+        }
+    }
     body::check_kind(&mut config, &kind.api_version, &kind.kind)?;
     if config
         .pointer("/metadata/managedFields")
@@ -480,14 +496,26 @@ pub async fn apply(
     {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
-    let custom_defaults_later = kind.custom().is_some();
-    if custom_defaults_later {
-        prune_only(kind, &mut config, &mut complaints);
+    let mut unknown = Vec::new();
+    if kind.custom().is_some() {
+        prune_only(kind, &mut config, &mut unknown);
     } else {
-        body::shape(kind, &mut config, &mut complaints)?;
+        body::shape(kind, &mut config, &mut unknown)?;
     }
     let mut warnings = Vec::new();
+    complaints.extend(unknown.iter().cloned());
     options.validation.judge(complaints, &mut warnings)?;
+    // Nobody could own a field that is not there: an apply is not carried out in part.
+    if !unknown.is_empty() {
+        return Err(Status::bad_request(format!(
+            "failed to create typed patch object ({}/{}; {}, Kind={}): {}",
+            call.path.namespace,
+            call.path.name,
+            kind.api_version,
+            kind.kind,
+            unknown.join(", ")
+        )));
+    }
     check_name(call, &mut config)?;
     place_in_namespace(call, &mut config)?;
     let merge = |live: Option<&Value>| -> Result<Value, Status> {
