@@ -349,7 +349,7 @@ pub fn observe(cache: &Cache, authorizer: &Arc<Authorizer>) {
                 .graph_mut()
                 .remove_pod(object.namespace(), object.name());
         } else if may_change_references(change) {
-            graph.graph_mut().upsert_pod(&object.value());
+            graph.graph_mut().upsert_pod(&referring_part(object));
         }
     };
     cache.observe("/core/pods/", Box::new(pods));
@@ -373,6 +373,43 @@ pub fn observe(cache: &Cache, authorizer: &Arc<Authorizer>) {
     cache.observe("/storage.k8s.io/volumeattachments/", Box::new(attachments));
 }
 
+/// A pod without its status and who owns its fields: what it refers to stands in the rest, and a server
+/// that starts reads every pod.
+fn referring_part(object: &Object) -> Value {
+    #[derive(Default, serde::Deserialize)]
+    struct Part {
+        #[serde(default)]
+        metadata: Metadata,
+        #[serde(default)]
+        spec: Value,
+    }
+    #[derive(Default, serde::Deserialize)]
+    struct Metadata {
+        #[serde(default)]
+        name: Value,
+        #[serde(default)]
+        namespace: Value,
+        #[serde(default)]
+        annotations: Value,
+    }
+    // The server wrote these bytes itself.
+    let Part { metadata, spec } = serde_json::from_slice(&object.wire).unwrap_or_default();
+    let metadata = [
+        ("name", metadata.name),
+        ("namespace", metadata.namespace),
+        ("annotations", metadata.annotations),
+    ];
+    let members = |members: &mut dyn Iterator<Item = (&str, Value)>| -> Value {
+        Value::Object(
+            members
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect(),
+        )
+    };
+    let metadata = members(&mut metadata.into_iter());
+    members(&mut [("metadata", metadata), ("spec", spec)].into_iter())
+}
+
 /// Whether a pod may refer to other objects, or belong to another host, than before. What a pod refers
 /// to is fixed once it is on a host, but for containers that are added to look into it; most writes
 /// are of its status and must not cost a parse.
@@ -385,4 +422,34 @@ fn may_change_references(change: &Change) -> bool {
             .as_deref()
             .is_none_or(|previous| !on_host(previous))
             || has(&change.object, b"\"ephemeralContainers\":"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::extract::Paths;
+
+    #[test]
+    fn what_pods_refer_by_is_read_and_the_rest_is_not() {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "p", "namespace": "n", "annotations": {"a": "b"}, "labels": {"x": "y"},
+                "managedFields": [{"manager": "m"}]},
+            "spec": {"nodeName": "host", "volumes": [{"name": "v", "secret": {"secretName": "s"}}]},
+            "status": {"phase": "Running"},
+        });
+        let entry = mosaic_store::Entry {
+            key: "/core/pods/n/p".into(),
+            value: crate::codec::encode(&pod).unwrap(),
+            revision: 2,
+        };
+        let part = referring_part(&Object::from_entry(&entry, &Paths::default()));
+        assert_eq!(
+            part,
+            json!({
+                "metadata": {"name": "p", "namespace": "n", "annotations": {"a": "b"}},
+                "spec": pod["spec"],
+            })
+        );
+    }
 }

@@ -19,8 +19,6 @@ use crate::progress::Progress;
 
 /// Rows in a transaction of SQLite's own rate: as many as clients write at once.
 const RAW_BATCH: usize = 64;
-/// The paced writes, a second.
-const STEADY_RATE: f64 = 500.0;
 /// How many of them may be under way at once; more than a server at that pace ever has.
 const STEADY_CLIENTS: usize = 32;
 /// Bytes of an object that is created.
@@ -41,6 +39,8 @@ struct Sizes {
     settle: Duration,
     pods: usize,
     watchers: usize,
+    /// Paced writes, a second.
+    steady_rate: f64,
     lists: usize,
 }
 
@@ -53,8 +53,9 @@ impl Sizes {
                 rounds: 1,
                 time: Duration::from_millis(300),
                 settle: Duration::ZERO,
-                pods: 640,
-                watchers: 20,
+                pods: 160,
+                watchers: 5,
+                steady_rate: 100.0,
                 lists: 1,
             };
         }
@@ -65,6 +66,7 @@ impl Sizes {
             settle: SETTLE,
             pods: number(args.pods),
             watchers: number(args.watchers),
+            steady_rate: 500.0,
             lists: usize::from(args.rounds) + 2,
         }
     }
@@ -480,7 +482,7 @@ impl Bench {
         let mut connections = load::connect(&running.endpoint, STEADY_CLIENTS).await?;
         let before = running.server.cpu()?;
         let time = self.sizes.time.mul_f64(2.0);
-        let load = load::steady(&mut connections, STEADY_RATE, time, pod).await?;
+        let load = load::steady(&mut connections, self.sizes.steady_rate, time, pod).await?;
         let micros = micros_each(before, running.server.cpu()?, load.count);
         Ok((load, micros))
     }
