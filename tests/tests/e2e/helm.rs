@@ -116,16 +116,19 @@ fn a_dry_run_against_the_server_stores_nothing() {
 fn a_failed_upgrade_is_told_and_can_be_taken_back() {
     let server = Server::start();
     let helm = server.helm();
-    install(&helm, "failing").ok();
+    // What is taken back must become ready, which no controller makes a deployment yet.
+    helm.run(&format!(
+        "install shop {CHART} -n failing --create-namespace --set workload=false"
+    ))
+    .ok();
     let bad = format!("upgrade shop {CHART} -n failing --set shelf.size=huge");
     helm.run(&bad).complains("Unsupported value");
     assert_eq!(
         history(&helm, "failing").pop(),
         Some((2, "failed".to_owned()))
     );
-    // A rollback waits until all is ready, which no controller makes a deployment yet.
     helm.run(&format!(
-        "{bad} --set workload=false --rollback-on-failure --timeout 60s"
+        "{bad} --set workload=false --rollback-on-failure --timeout 30s"
     ))
     .complains("Unsupported value");
     let last = history(&helm, "failing").pop().expect("a revision");
