@@ -180,7 +180,7 @@ pub(super) async fn steady(
                     // The timer's own lateness is not the server's.
                     let began = if late { due } else { Instant::now() };
                     let path = format!("{}/{}/status", objects::PODS, pod(turn.into()));
-                    let body = objects::status_patch(turn.into());
+                    let body = objects::status_patch();
                     connection
                         .call(Method::PATCH, &path, "application/merge-patch+json", body)
                         .await?;

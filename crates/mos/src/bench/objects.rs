@@ -1,5 +1,7 @@
 //! The objects that are written: as plain as users' objects are, and of a known size.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -154,8 +156,11 @@ impl Template {
     }
 }
 
-/// What a node reports of a pod: a change of its status, different each time.
-pub(super) fn status_patch(number: u64) -> Bytes {
+/// What a node reports of a pod: a change of its status, different each time. A report that repeats the
+/// last one would change nothing, and no watcher would hear of it.
+pub(super) fn status_patch() -> Bytes {
+    static REPORTS: AtomicU64 = AtomicU64::new(0);
+    let number = REPORTS.fetch_add(1, Ordering::Relaxed);
     Bytes::from(
         json!({"status": {"phase": "Running", "podIP": "10.0.0.1", "message": format!("report {number}")}})
             .to_string(),
