@@ -394,12 +394,34 @@ async fn custom_objects_go_with_their_definition() {
             .is_ok()
     })
     .await;
-    let owner = widgets.get("w").await.unwrap();
-    let reference = json!({ "apiVersion": "example.com/v1", "kind": "Widget", "name": "w", "uid": owner.uid().unwrap() });
-    let mut dependent = config("of-the-widget");
-    dependent["metadata"]["ownerReferences"] = json!([reference]);
     let configs: Api<ConfigMap> = cluster.api("default");
-    create(&configs, dependent).await;
+    let owned = async |name: &str, owner: &DynamicObject| {
+        let reference = json!({ "apiVersion": "example.com/v1", "kind": "Widget",
+            "name": owner.name_any(), "uid": owner.uid().unwrap() });
+        let mut dependent = config(name);
+        dependent["metadata"]["ownerReferences"] = json!([reference]);
+        create(&configs, dependent).await;
+    };
+    // An owner that went before the collector followed its kind is not known to have been there: first
+    // one that it sees going.
+    let first = serde_json::from_value(
+        json!({ "apiVersion": "example.com/v1", "kind": "Widget", "metadata": { "name": "first" } }),
+    )
+    .unwrap();
+    let first = widgets
+        .create(&PostParams::default(), &first)
+        .await
+        .unwrap();
+    owned("of-the-first", &first).await;
+    widgets
+        .delete("first", &DeleteParams::default())
+        .await
+        .unwrap();
+    until("the collector follows widgets", async || {
+        is_gone(&configs, "of-the-first").await
+    })
+    .await;
+    owned("of-the-widget", &widgets.get("w").await.unwrap()).await;
     definitions
         .delete("widgets.example.com", &DeleteParams::default())
         .await
