@@ -402,8 +402,7 @@ async fn custom_objects_go_with_their_definition() {
         dependent["metadata"]["ownerReferences"] = json!([reference]);
         create(&configs, dependent).await;
     };
-    // An owner that went before the collector followed its kind is not known to have been there: first
-    // one that it sees going.
+    // An owner may be younger than what the collector knows of its kind.
     let first = serde_json::from_value(
         json!({ "apiVersion": "example.com/v1", "kind": "Widget", "metadata": { "name": "first" } }),
     )
@@ -417,8 +416,26 @@ async fn custom_objects_go_with_their_definition() {
         .delete("first", &DeleteParams::default())
         .await
         .unwrap();
-    until("the collector follows widgets", async || {
+    until("what the first widget owned goes", async || {
         is_gone(&configs, "of-the-first").await
+    })
+    .await;
+    // Only the collector lets go of an owner that waits for what it owns: from here on it follows widgets,
+    // and will see what goes with their definition.
+    let second = serde_json::from_value(
+        json!({ "apiVersion": "example.com/v1", "kind": "Widget", "metadata": { "name": "second" } }),
+    )
+    .unwrap();
+    widgets
+        .create(&PostParams::default(), &second)
+        .await
+        .unwrap();
+    widgets
+        .delete("second", &DeleteParams::foreground())
+        .await
+        .unwrap();
+    until("the collector follows widgets", async || {
+        is_gone(&widgets, "second").await
     })
     .await;
     owned("of-the-widget", &widgets.get("w").await.unwrap()).await;

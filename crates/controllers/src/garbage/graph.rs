@@ -100,6 +100,7 @@ pub(super) struct Graph {
     namespaces: HashSet<Arc<str>>,
     absent: HashSet<Uid>,
     absent_order: VecDeque<Uid>,
+    awaiting_kind: HashSet<Uid>,
 }
 
 impl Graph {
@@ -256,6 +257,7 @@ impl Graph {
                     .filter(|owner| self.waits(*owner)),
             );
         }
+        self.awaiting_kind.remove(&uid);
         if let Some(dependents) = self.dependents.get(&uid) {
             look_at.extend(dependents);
             self.note_absent(uid);
@@ -273,6 +275,16 @@ impl Graph {
                 self.absent.remove(&oldest);
             }
         }
+    }
+
+    /// An owner of this object is of a kind that is not served: to be looked at when kinds come.
+    pub(super) fn await_kind(&mut self, uid: Uid) {
+        self.awaiting_kind.insert(uid);
+    }
+
+    /// The objects that waited for kinds. Whoever still has to wait says so again.
+    pub(super) fn take_awaiting_kind(&mut self) -> HashSet<Uid> {
+        std::mem::take(&mut self.awaiting_kind)
     }
 
     /// Whether an object is known to be gone.

@@ -121,6 +121,8 @@ impl Collector {
                 let task = tasks.spawn(self.watch(&kind.resource, id));
                 watched.insert(key, (kind.resource.clone(), id, task));
             }
+            let awaiting = self.graph.lock().take_awaiting_kind();
+            awaiting.into_iter().for_each(|uid| self.queue.add(uid));
             while tasks.try_join_next().is_some() {}
             if changes.changed().await.is_err() {
                 return;
@@ -230,7 +232,7 @@ impl Collector {
             for owner in live.owner_references.iter().flatten() {
                 owners.push((
                     owner.uid.clone(),
-                    self.owner_state(place, live, owner, &kinds).await?,
+                    self.owner_state(uid, place, live, owner, &kinds).await?,
                 ));
             }
         }
@@ -249,6 +251,7 @@ impl Collector {
     /// Asks the API what became of an owner.
     async fn owner_state(
         &self,
+        dependent: Uid,
         place: &Place,
         live: &ObjectMeta,
         owner: &OwnerReference,
@@ -259,6 +262,16 @@ impl Collector {
             return Ok(OwnerState::Absent);
         }
         let Some(kind) = kinds.find_by_api_version(&owner.api_version, &owner.kind) else {
+            // Perhaps not yet: a definition and its objects can be younger than what is known here.
+            self.graph.lock().await_kind(dependent);
+            // Or it came while this was asked.
+            let now = self.context.discovery.kinds();
+            if now
+                .find_by_api_version(&owner.api_version, &owner.kind)
+                .is_some()
+            {
+                self.queue.add(dependent);
+            }
             return Ok(OwnerState::Unknown);
         };
         if kind.namespaced && !place.namespaced {
