@@ -735,7 +735,8 @@ proptest! {
         // long as what it reads is what was signed.
         if let Ok(read) = CertificateRequest::from_pem(pem.as_bytes()) {
             let sent = CertificateRequest::from_pem(PEM.as_bytes()).unwrap();
-            prop_assert!(!changed || format!("{read:?}") == format!("{sent:?}"));
+            let same = format!("{read:?}") == format!("{sent:?}");
+            prop_assert!(!changed || same, "{:?}", read);
         }
         prop_assert!(client_identity(&AUTHORITY, &[bytes.into()], now()).is_err());
     }
