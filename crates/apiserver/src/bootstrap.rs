@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use http::Method;
-use mosaic_api::{Reason, Status};
+use mosaic_api::{Reason, Status, meta};
 use mosaic_auth::{User, groups};
 use serde_json::{Value, json};
 
@@ -105,9 +105,9 @@ fn call(app: &App, object: &Value, method: Method) -> Result<Call, Status> {
     let path = ResourcePath {
         group: kind.group.to_string(),
         version: kind.version.to_string(),
-        namespace: write::text(object, "namespace").unwrap_or_default(),
+        namespace: meta::namespace(object).to_owned(),
         plural: kind.plural.to_string(),
-        name: write::text(object, "name").unwrap_or_default(),
+        name: meta::name(object).to_owned(),
         ..ResourcePath::default()
     };
     Ok(Call {

@@ -55,8 +55,7 @@ impl Documents {
     }
 }
 
-/// A short hash of a document.
-pub fn hash(text: &[u8]) -> String {
+fn hash(text: &[u8]) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let (mut one, mut two) = (DefaultHasher::new(), DefaultHasher::new());
     text.hash(&mut one);

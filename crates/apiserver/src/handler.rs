@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::BodyExt;
 use hyper::body::Body as HttpBody;
 use mosaic_api::{Reason, Status};
@@ -323,7 +323,6 @@ async fn dispatch_subresource(app: &Arc<App>, call: &Call) -> Result<Response<Bo
 }
 
 fn method_not_allowed(call: &Call) -> Status {
-    let _ = StatusCode::METHOD_NOT_ALLOWED;
     Status::method_not_allowed("the server does not allow this method on the requested resource")
         .about(&call.kind.group, &call.kind.plural, &call.path.name)
 }

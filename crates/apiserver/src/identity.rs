@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, header};
 use jiff::Timestamp;
-use mosaic_api::{Reason, Status};
+use mosaic_api::{Reason, Status, meta};
 use mosaic_auth::{
     Attributes, Authorizer, User,
     authn::{
@@ -21,7 +21,7 @@ use crate::{
     app::App,
     cache::{Cache, Change, Object},
     http::path::ResourcePath,
-    verbs::{Call, write},
+    verbs::Call,
 };
 
 /// What a connection's client certificate is worth.
@@ -56,12 +56,13 @@ impl Bound<'_> {
 
 impl BoundObjects for Bound<'_> {
     fn uid_of(&self, kind: BoundKind, namespace: &str, name: &str) -> Option<String> {
-        write::text(&self.find(kind, namespace, name)?, "uid")
+        Some(meta::uid(&self.find(kind, namespace, name)?).to_owned())
     }
 
     fn deletion_of(&self, kind: BoundKind, namespace: &str, name: &str) -> Option<i64> {
-        let at = write::text(&self.find(kind, namespace, name)?, "deletionTimestamp")?;
-        at.parse::<Timestamp>().ok().map(Timestamp::as_second)
+        let object = self.find(kind, namespace, name)?;
+        let at: Timestamp = meta::deletion_timestamp(&object)?.parse().ok()?;
+        Some(at.as_second())
     }
 }
 
@@ -180,7 +181,7 @@ impl Identity {
         let mut spec = TokenSpec {
             namespace: call.path.namespace.clone(),
             name: call.path.name.clone(),
-            uid: write::text(account, "uid").unwrap_or_default(),
+            uid: meta::uid(account).to_owned(),
             audiences: request
                 .pointer("/spec/audiences")
                 .and_then(Value::as_array)
@@ -215,7 +216,7 @@ impl Identity {
             let Some(object) = Bound(&app.cache).find(kind, &call.path.namespace, &name) else {
                 return Err(Status::not_found("", &plural, &name));
             };
-            let is = write::text(&object, "uid").unwrap_or_default();
+            let is = meta::uid(&object).to_owned();
             if !uid.is_empty() && uid != is {
                 let why = format!(
                     "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
@@ -266,9 +267,9 @@ impl Identity {
         };
         let expires = Timestamp::from_second(issued.expires_at).unwrap_or(Timestamp::MAX);
         let mut answer = request.clone();
-        write::set_meta(&mut answer, "name", json!(call.path.name));
-        write::set_meta(&mut answer, "namespace", json!(call.path.namespace));
-        write::set_meta(
+        meta::set(&mut answer, "name", json!(call.path.name));
+        meta::set(&mut answer, "namespace", json!(call.path.namespace));
+        meta::set(
             &mut answer,
             "creationTimestamp",
             json!(mosaic_api::time::format(Timestamp::now())),

@@ -15,14 +15,10 @@ use crate::{
         accept::Accept,
         respond::{self, Body},
     },
-    kinds::{Kind, Snapshot},
+    kinds::Snapshot,
 };
 
-/// The version of Kubernetes whose API is served.
-pub const KUBERNETES_VERSION: &str = "v1.37.0";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-/// As the response names it: Go cannot parse the `@` that stands in the request (kube-openapi).
-const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// Answers a request for a path.
 ///
@@ -58,7 +54,10 @@ pub fn answer(
                 parts,
                 "/openapi/v3",
                 "application/json",
-                || v3_index(app, &kinds),
+                || {
+                    let rows = kinds.rows.iter().map(|kind| &kind.row);
+                    Some(openapi::v3_index(rows).to_string().into_bytes())
+                },
             );
         }
         ["openapi", "v3", rest @ ..] => {
@@ -96,7 +95,7 @@ fn version() -> serde_json::Value {
     json!({
         "major": "1",
         "minor": "37",
-        "gitVersion": format!("{KUBERNETES_VERSION}+mosaic-{}", env!("CARGO_PKG_VERSION")),
+        "gitVersion": format!("{}+mosaic-{}", openapi::KUBERNETES_VERSION, env!("CARGO_PKG_VERSION")),
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
@@ -223,42 +222,6 @@ fn rows_of<'a>(kinds: &'a Snapshot, path: &[&str]) -> Vec<&'a mosaic_api::Resour
         .collect()
 }
 
-/// The index of the OpenAPI v3 documents. A document's hash stands for its rows, so that the index
-/// costs no rendering of the documents.
-fn v3_index(_app: &App, kinds: &Snapshot) -> Option<Vec<u8>> {
-    let mut groups: Vec<(&str, &str, Vec<&Kind>)> = Vec::new();
-    for kind in &kinds.rows {
-        match groups
-            .iter_mut()
-            .find(|(group, version, _)| *group == &*kind.group && *version == &*kind.version)
-        {
-            Some((_, _, rows)) => rows.push(kind),
-            None => groups.push((&kind.group, &kind.version, vec![kind])),
-        }
-    }
-    let mut paths = serde_json::Map::new();
-    for (group, version, rows) in groups {
-        let path = if group.is_empty() {
-            format!("api/{version}")
-        } else {
-            format!("apis/{group}/{version}")
-        };
-        let mut seed = format!("{}{KUBERNETES_VERSION}{path}", env!("CARGO_PKG_VERSION"));
-        for row in rows {
-            seed.push_str(&row.kind);
-            if let Some(custom) = row.custom() {
-                seed.push_str(&custom.schema.to_string());
-            }
-        }
-        let hash = crate::documents::hash(seed.as_bytes());
-        paths.insert(
-            path.clone(),
-            json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}),
-        );
-    }
-    Some(json!({"paths": paths}).to_string().into_bytes())
-}
-
 fn openapi_v2(app: &App, kinds: &Snapshot, parts: &Parts) -> Result<Response<Body>, Status> {
     let protobuf = parts
         .headers
@@ -274,7 +237,7 @@ fn openapi_v2(app: &App, kinds: &Snapshot, parts: &Parts) -> Result<Response<Bod
             kinds,
             parts,
             "v2/protobuf",
-            OPENAPI_V2_PROTOBUF,
+            openapi::V2_PROTOBUF,
             render,
         );
     }

@@ -34,8 +34,10 @@ use crate::{
 
 /// How long a client has to finish the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a client has to send the head of a request.
-const REQUEST_HEAD: Duration = Duration::from_secs(30);
+/// How long a client has to send the head of a request; on a connection that is kept, also how long it may
+/// be idle. Longer than the 90 s for which Go's clients keep one, so that they never write to one that is
+/// being closed.
+const REQUEST_HEAD: Duration = Duration::from_secs(100);
 /// How long requests in progress have to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long history is kept at least.

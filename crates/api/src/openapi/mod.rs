@@ -28,11 +28,12 @@ pub use protobuf::encode as v2_protobuf;
 pub use schemas::definition_of;
 pub use v2::v2_document;
 
-/// The media type by which clients ask for the Swagger 2.0 document as protobuf.
-pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The media type of the Swagger 2.0 document as protobuf, as answers name it: in what clients ask for, an
+/// `@` stands before the version, which Go's `mime` package cannot parse.
+pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
-/// The version that documents carry: Kubernetes', since clients decide by it.
-const VERSION: &str = "v1.37.0";
+/// The version of Kubernetes whose API is served: documents carry it, since clients decide by it.
+pub const KUBERNETES_VERSION: &str = "v1.37.0";
 
 /// Where a group's version is served, without a leading slash: `api/v1`, `apis/apps/v1`.
 pub fn group_version_path(group: &str, version: &str) -> String {
@@ -66,7 +67,7 @@ pub fn v3_index<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> Value 
 pub fn v3_document(resources: &[&Resource]) -> Value {
     json!({
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": VERSION},
+        "info": {"title": "Kubernetes", "version": KUBERNETES_VERSION},
         "paths": paths::paths(resources),
         "components": {"schemas": schemas::schemas(resources)},
     })
@@ -75,7 +76,7 @@ pub fn v3_document(resources: &[&Resource]) -> Value {
 /// What changes whenever the document of these kinds does; the same on every server.
 pub fn v3_hash(resources: &[&Resource]) -> String {
     let mut hash = Fnv::default();
-    hash.write(VERSION);
+    hash.write(KUBERNETES_VERSION);
     hash.write(env!("CARGO_PKG_VERSION"));
     for resource in resources {
         for text in [

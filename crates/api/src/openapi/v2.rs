@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::kind::Resource;
 
-use super::{VERSION, paths, schemas};
+use super::{KUBERNETES_VERSION, paths, schemas};
 
 /// What Swagger 2.0 has no words for; leaving it out says less, but nothing wrong.
 const UNKNOWN_TO_V2: [&str; 5] = ["anyOf", "oneOf", "not", "nullable", "example"];
@@ -36,7 +36,7 @@ pub fn v2_document(resources: &[&Resource]) -> Value {
         .collect();
     json!({
         "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": VERSION},
+        "info": {"title": "Kubernetes", "version": KUBERNETES_VERSION},
         "paths": all_paths,
         "definitions": definitions,
     })

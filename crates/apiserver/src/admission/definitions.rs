@@ -2,7 +2,7 @@
 //! it is served.
 
 use jiff::Timestamp;
-use mosaic_api::Status;
+use mosaic_api::{Status, meta};
 use mosaic_schema::FieldError;
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ pub(super) fn mutate(app: &App, attempt: &Attempt<'_>, new: &mut Value) {
         if !finalizers.iter().any(|name| name == CLEANUP_FINALIZER) {
             finalizers.push(json!(CLEANUP_FINALIZER));
         }
-        crate::verbs::write::set_meta(new, "finalizers", Value::Array(finalizers));
+        meta::set(new, "finalizers", Value::Array(finalizers));
     }
     if let Some(new) = new.as_object_mut() {
         new.insert("status".to_owned(), status);

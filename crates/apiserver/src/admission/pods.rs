@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mosaic_api::Status;
+use mosaic_api::{Status, meta};
 use mosaic_validation::{
     job_selector,
     pod_admission::{self, Level},
@@ -19,7 +19,7 @@ pub(super) fn mutate(app: &App, attempt: &Attempt<'_>, new: &mut Value) -> Resul
         return Ok(());
     }
     if attempt.is("batch", "Job") {
-        let uid = write::text(new, "uid").unwrap_or_default();
+        let uid = meta::uid(new).to_owned();
         job_selector(new, &uid);
     } else if attempt.is("", "Pod") {
         pod(app, attempt, new).map_err(|why| attempt.forbidden(&why))?;
@@ -74,9 +74,9 @@ fn default_class(app: &App, claim: &mut Value) {
         .kept_objects("storage.k8s.io", "StorageClass", "")
         .into_iter()
         .filter(|class| pod_admission::is_default_storage_class(class))
-        .max_by_key(|class| write::text(class, "creationTimestamp"));
-    if let Some(name) = newest.and_then(|class| write::text(&class, "name")) {
-        pod_admission::set_default_storage_class(claim, &name);
+        .max_by(|a, b| meta::creation_timestamp(a).cmp(meta::creation_timestamp(b)));
+    if let Some(class) = newest {
+        pod_admission::set_default_storage_class(claim, meta::name(&class));
     }
 }
 

@@ -4,7 +4,7 @@
 //! both give out the last of it. What is counted for a write that then fails is taken back; should the
 //! server die in between, the quota controller's recount does it.
 
-use mosaic_api::{Reason, Status};
+use mosaic_api::{Reason, Status, meta};
 use mosaic_validation::quota::{self, Amounts};
 use serde_json::{Value, json};
 
@@ -125,7 +125,7 @@ fn options(dry_run: bool) -> WriteOptions {
 /// The quota with these sums, as far as it limits them.
 fn with_used(current: &Value, hard: &serde_json::Map<String, Value>, sum: &Amounts) -> Changed {
     let mut object = current.clone();
-    write::remove_meta(&mut object, "resourceVersion");
+    meta::remove(&mut object, "resourceVersion");
     let mut used = sum.to_object();
     used.retain(|name, _| hard.contains_key(name));
     if let Some(object) = object.as_object_mut() {

@@ -5,17 +5,13 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use mosaic_api::Status;
+use mosaic_api::{Status, meta};
 use mosaic_schema::FieldError;
 use mosaic_store::{Expect, StoreError, Write};
 use serde_json::{Value, json};
 
 use super::{Attempt, Claims};
-use crate::{
-    app::App,
-    error,
-    verbs::write::{self, Part},
-};
+use crate::{app::App, error, verbs::write::Part};
 
 /// The ports that are given out on hosts.
 pub const NODE_PORTS: std::ops::RangeInclusive<u16> = 30000..=32767;
@@ -262,7 +258,7 @@ pub async fn sweep(app: &App) {
     for prefix in [ADDRESSES, PORTS] {
         for claim in app.cache.kind(prefix).list(prefix) {
             let value = claim.value();
-            let owner = write::text(&value, "name").unwrap_or_default();
+            let owner = meta::name(&value).to_owned();
             let subject = claim.name();
             let used = owner.split_once('/').is_some_and(|(namespace, name)| {
                 app.object("", "Service", namespace, name)

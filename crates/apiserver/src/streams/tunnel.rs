@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{client::conn::http2, rt::Executor, upgrade::OnUpgrade};
 use hyper_util::rt::TokioTimer;
-use mosaic_api::Status;
+use mosaic_api::{Status, meta};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     app::App,
     http::respond::{self, Body},
-    verbs::{Call, read, write},
+    verbs::{Call, read},
 };
 
 /// What the connection is upgraded to.
@@ -64,7 +64,7 @@ pub async fn open(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status>
     let host = Host {
         name: call.path.name.clone(),
         key: call.key(),
-        uid: write::text(&node, "uid").unwrap_or_default(),
+        uid: meta::uid(&node).to_owned(),
     };
     let closed = app.streams.begin(&host.name);
     tokio::spawn(run(app.clone(), host, upgrade, closed));
@@ -174,7 +174,7 @@ async fn serve(
 fn is_member(app: &App, host: &Host) -> bool {
     app.cache
         .get(&host.key)
-        .is_some_and(|node| write::text(&node.value(), "uid").as_ref() == Some(&host.uid))
+        .is_some_and(|node| meta::uid(&node.value()) == host.uid)
 }
 
 /// Runs the parts of a tunnel until it is closed, and no longer.

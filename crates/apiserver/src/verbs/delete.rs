@@ -5,16 +5,12 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, join_all};
 use http::{Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use mosaic_api::{Reason, Status};
+use mosaic_api::{Reason, Status, meta};
 use mosaic_schema::FieldError;
 use mosaic_store::{Expect, StoreError, Write};
 use serde_json::{Value, json};
 
-use super::{
-    Call, body, read,
-    select::Selection,
-    write::{self, set_meta},
-};
+use super::{Call, body, read, select::Selection, write};
 use crate::{
     admission::{self, Attempt},
     app::App,
@@ -171,7 +167,7 @@ pub async fn delete(app: &App, call: &Call) -> Result<Response<Body>, Status> {
         }
         Deleted::Gone(object) => {
             let mut details = json!({"name": call.path.name, "kind": &*call.kind.plural,
-                "uid": write::text(&object, "uid").unwrap_or_default()});
+                "uid": meta::uid(&object).to_owned()});
             if let (false, Some(details)) = (call.kind.group.is_empty(), details.as_object_mut()) {
                 details.insert("group".to_owned(), json!(&*call.kind.group));
             }
@@ -278,7 +274,7 @@ pub async fn delete_object(
             Ok(revision) => {
                 return Ok(match next {
                     Some(mut next) => {
-                        set_meta(&mut next, "resourceVersion", json!(revision.to_string()));
+                        meta::set(&mut next, "resourceVersion", json!(revision.to_string()));
                         Deleted::Waiting(next)
                     }
                     None => {
@@ -314,7 +310,7 @@ fn check_preconditions(
         ))
     };
     if let Some(asked) = &options.uid {
-        let is = write::text(old, "uid").unwrap_or_default();
+        let is = meta::uid(old).to_owned();
         if *asked != is {
             return failed(format!(
                 "Precondition failed: UID in precondition: {asked}, UID in object meta: {is}"
@@ -366,33 +362,33 @@ fn next_state(kind: &Kind, old: &Value, options: &DeleteOptions, now: Timestamp)
         return None;
     }
     if finalizers.is_empty() {
-        write::remove_meta(&mut next, "finalizers");
+        meta::remove(&mut next, "finalizers");
     } else {
-        set_meta(&mut next, "finalizers", json!(finalizers));
+        meta::set(&mut next, "finalizers", json!(finalizers));
     }
     if !deleting {
         let at = now
             .saturating_add(SignedDuration::from_secs(grace))
             .unwrap_or(now);
-        set_meta(
+        meta::set(
             &mut next,
             "deletionTimestamp",
             json!(mosaic_api::time::format(at)),
         );
-        set_meta(&mut next, "deletionGracePeriodSeconds", json!(grace));
+        meta::set(&mut next, "deletionGracePeriodSeconds", json!(grace));
         if let Some(generation) = old.pointer("/metadata/generation").and_then(Value::as_i64) {
-            set_meta(&mut next, "generation", json!(generation + 1));
+            meta::set(&mut next, "generation", json!(generation + 1));
         }
     } else if stored_grace.is_none_or(|stored| grace < stored) {
         let at = now
             .saturating_add(SignedDuration::from_secs(grace))
             .unwrap_or(now);
-        set_meta(
+        meta::set(
             &mut next,
             "deletionTimestamp",
             json!(mosaic_api::time::format(at)),
         );
-        set_meta(&mut next, "deletionGracePeriodSeconds", json!(grace));
+        meta::set(&mut next, "deletionGracePeriodSeconds", json!(grace));
     }
     if namespace_finalizers && let Some(status) = next.as_object_mut() {
         let status = status.entry("status").or_insert_with(|| json!({}));

@@ -2,12 +2,12 @@
 
 use http::{Response, StatusCode};
 use jiff::Timestamp;
-use mosaic_api::Status;
+use mosaic_api::{Status, meta};
 use mosaic_auth::{Attributes, User};
 use mosaic_schema::FieldError;
 use serde_json::{Value, json};
 
-use super::{Call, body, write};
+use super::{Call, body};
 use crate::{
     app::App,
     http::respond::{self, Body},
@@ -94,7 +94,7 @@ pub async fn create(app: &App, call: &Call) -> Result<Response<Body>, Status> {
         }
         _ => return Err(Status::no_such_path()),
     };
-    write::set_meta(
+    meta::set(
         &mut review,
         "creationTimestamp",
         json!(mosaic_api::time::format(Timestamp::now())),

@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 use jiff::Timestamp;
-use mosaic_api::{LabelSelector, Reason, Status, scale, status::Cause};
+use mosaic_api::{LabelSelector, Reason, Status, meta, scale, status::Cause};
 use mosaic_schema::FieldError;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::{
     change::{Patcher, respond_with},
     delete::{self, DeleteOptions, Deleted},
     read,
-    write::{self, Changed, Part, WriteOptions, set_meta},
+    write::{self, Changed, Part, WriteOptions},
 };
 use crate::{
     app::App,
@@ -74,12 +74,11 @@ pub async fn put_scale(app: &App, call: &Call) -> Result<Response<Body>, Status>
                 .map_err(|e| Status::bad_request(e.to_string()))?;
         }
         let mut object = current.clone();
-        write::remove_meta(&mut object, "resourceVersion");
-        if let Some(revision) = write::text(&wanted, "resourceVersion")
-            && (patcher.is_none()
-                || write::text(&shown, "resourceVersion").as_ref() != Some(&revision))
+        meta::remove(&mut object, "resourceVersion");
+        let revision = meta::resource_version(&wanted);
+        if !revision.is_empty() && (patcher.is_none() || revision != meta::resource_version(&shown))
         {
-            set_meta(&mut object, "resourceVersion", json!(revision));
+            meta::set(&mut object, "resourceVersion", revision);
         }
         scale::write(&call.kind.row, &mut object, &wanted)
             .map_err(|error| scale_failed(call, &error))?;
@@ -104,10 +103,11 @@ pub async fn put_scale(app: &App, call: &Call) -> Result<Response<Body>, Status>
 /// POST of a `Binding` to the collection `bindings`, where the binding's own name is the pod's.
 pub async fn bind_named(app: &App, call: &Call) -> Result<Response<Body>, Status> {
     let binding = body::read(call, &mut Vec::new())?;
-    let Some(name) = write::text(&binding, "name") else {
+    let name = meta::name(&binding).to_owned();
+    if name.is_empty() {
         let error = FieldError::required("metadata.name", "name of the pod is required");
         return Err(Status::invalid("", "Binding", "", &[error]));
-    };
+    }
     let kinds = app.kinds.snapshot();
     let pods = kinds
         .by_kind("", "Pod")
@@ -155,10 +155,6 @@ pub async fn bind(app: &App, call: &Call) -> Result<Response<Body>, Status> {
     if !errors.is_empty() {
         return Err(Status::invalid("", "Binding", &call.path.name, &errors));
     }
-    let (uid, revision) = (
-        write::text(&binding, "uid"),
-        write::text(&binding, "resourceVersion"),
-    );
     let change = |current: &Value| {
         let refuse = |why: String| Err(Status::conflict("", "pods/binding", &call.path.name, &why));
         let on = current
@@ -191,10 +187,13 @@ pub async fn bind(app: &App, call: &Call) -> Result<Response<Body>, Status> {
             ));
         }
         let mut object = current.clone();
-        write::remove_meta(&mut object, "resourceVersion");
-        for (key, value) in [("uid", &uid), ("resourceVersion", &revision)] {
-            if let Some(value) = value {
-                set_meta(&mut object, key, json!(value));
+        meta::remove(&mut object, "resourceVersion");
+        for (key, asked) in [
+            ("uid", meta::uid(&binding)),
+            ("resourceVersion", meta::resource_version(&binding)),
+        ] {
+            if !asked.is_empty() {
+                meta::set(&mut object, key, asked);
             }
         }
         for (key, value) in binding
@@ -261,7 +260,7 @@ fn success(call: &Call) -> Response<Body> {
 pub async fn evict(app: &App, call: &Call) -> Result<Response<Body>, Status> {
     let mut eviction = body::read(call, &mut Vec::new())?;
     body::check_kind(&mut eviction, "policy/v1", "Eviction")?;
-    if write::text(&eviction, "name").is_some_and(|name| name != call.path.name) {
+    if !["", call.path.name.as_str()].contains(&meta::name(&eviction)) {
         return Err(Status::bad_request(
             "name in URL does not match name in Eviction object",
         ));
@@ -427,12 +426,12 @@ pub async fn finalize(app: &App, call: &Call) -> Result<Response<Body>, Status> 
         .pointer("/spec/finalizers")
         .cloned()
         .unwrap_or_else(|| json!([]));
-    let revision = write::text(&sent, "resourceVersion");
+    let revision = meta::resource_version(&sent);
     let change = |current: &Value| {
         let mut object = current.clone();
-        write::remove_meta(&mut object, "resourceVersion");
-        if let Some(revision) = &revision {
-            set_meta(&mut object, "resourceVersion", json!(revision));
+        meta::remove(&mut object, "resourceVersion");
+        if !revision.is_empty() {
+            meta::set(&mut object, "resourceVersion", revision);
         }
         if let Some(object) = object.as_object_mut() {
             let spec = object.entry("spec").or_insert_with(|| json!({}));
