@@ -17,7 +17,7 @@ mod replay;
 mod sqlite;
 
 pub use etcd::{Etcd, EtcdOptions, EtcdTls};
-pub use rates::{raw_batch_rate, raw_put_rate};
+pub use rates::{RawWrite, raw_batch_rate, raw_etcd_rate};
 pub use sqlite::{Sqlite, SqliteOptions};
 
 /// A number that grows by every write to the store. Never goes back, also over restarts.

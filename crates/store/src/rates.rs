@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use etcd_client::{Compare, CompareOp, ResponseHeader, Txn, TxnOp};
 use rusqlite::Connection;
 
 use crate::etcd::{EtcdOptions, client};
@@ -66,14 +67,27 @@ fn insert_rate(
     Ok(f64::from(rows) / start.elapsed().as_secs_f64())
 }
 
-/// How many puts a second an etcd cluster takes from so many concurrent clients, `count` puts of
-/// `value_size` bytes in all. Deletes what it wrote.
+/// A write of etcd's whose rate [`raw_etcd_rate`] measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawWrite {
+    /// A bare put, which overwrites whatever is there.
+    Put,
+    /// A transaction that puts a key if it is absent: what every safe create costs etcd.
+    Create,
+}
+
+/// How many writes a second an etcd cluster takes from so many concurrent clients, `count` writes of
+/// `value_size` bytes in all, each of another key below `/mosaic-raw-rate/`.
+///
+/// What was written stays: etcd 3.4 keeps a buffer as large as the largest deletion, and copies it for every
+/// later transaction.
 ///
 /// # Errors
-/// If a put fails.
-pub async fn raw_put_rate(
+/// If a write fails.
+pub async fn raw_etcd_rate(
     endpoints: &[String],
     options: &EtcdOptions,
+    write: RawWrite,
     value_size: usize,
     clients: usize,
     count: usize,
@@ -81,8 +95,9 @@ pub async fn raw_put_rate(
     let clients = clients.max(1);
     let failed = |error: etcd_client::Error| StoreError::Unavailable(format!("etcd: {error}"));
     let mut first = client(endpoints, options).await?.kv_client();
-    // Connects, so that this is not measured.
-    first.get(RAW_PREFIX, None).await.map_err(failed)?;
+    // Connects, so that this is not measured; the revision makes the keys those of this call.
+    let answer = first.get(RAW_PREFIX, None).await.map_err(failed)?;
+    let run = answer.header().map_or(0, ResponseHeader::revision);
     let start = Instant::now();
     let mut tasks = Vec::with_capacity(clients);
     for number in 0..clients {
@@ -90,9 +105,18 @@ pub async fn raw_put_rate(
         let share = count / clients + usize::from(number < count % clients);
         tasks.push(tokio::spawn(async move {
             let value = vec![b'v'; value_size];
-            for put in 0..share {
-                let key = format!("{RAW_PREFIX}{number}-{put}");
-                kv.put(key, value.clone(), None).await?;
+            for turn in 0..share {
+                let key = format!("{RAW_PREFIX}{run}-{number}-{turn}");
+                match write {
+                    RawWrite::Put => {
+                        kv.put(key, value.clone(), None).await?;
+                    }
+                    RawWrite::Create => {
+                        let absent = Compare::mod_revision(key.clone(), CompareOp::Equal, 0);
+                        let put = TxnOp::put(key, value.clone(), None);
+                        kv.txn(Txn::new().when([absent]).and_then([put])).await?;
+                    }
+                }
             }
             Ok(())
         }));
@@ -104,9 +128,6 @@ pub async fn raw_put_rate(
             .map_err(|error| StoreError::Internal(error.to_string()))?;
         result = result.and(done.map_err(failed));
     }
-    let elapsed = start.elapsed().as_secs_f64();
-    let all = etcd_client::DeleteOptions::new().with_prefix();
-    let _ = first.delete(RAW_PREFIX, Some(all)).await;
     result?;
-    Ok(f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / elapsed)
+    Ok(f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / start.elapsed().as_secs_f64())
 }

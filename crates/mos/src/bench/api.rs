@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use mosaic_store::EtcdOptions;
+use mosaic_store::{EtcdOptions, RawWrite};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -192,6 +192,10 @@ fn micros_each(before: Duration, after: Duration, count: u64) -> f64 {
     after.saturating_sub(before).as_secs_f64() * 1e6 / as_float(count.max(1))
 }
 
+fn engine_failed(error: mosaic_store::StoreError) -> Failure {
+    Failure::new(format!("measuring the storage engine itself: {error}"))
+}
+
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
@@ -237,33 +241,45 @@ impl Bench {
         })
     }
 
-    /// What the storage engine does without a server, in writes a second.
-    async fn raw_rate(&self, etcd: Option<&Etcd>, size: usize) -> Result<f64, Failure> {
-        let failed = |error: mosaic_store::StoreError| {
-            Failure::new(format!("measuring the storage engine itself: {error}"))
-        };
+    /// What SQLite does by itself, in writes a second.
+    async fn raw_sqlite(&self, size: usize) -> Result<f64, Failure> {
+        let directory = self.directory.path().to_owned();
         let time = self.sizes.time.div_f64(2.0);
-        let Some(etcd) = etcd else {
-            let directory = self.directory.path().to_owned();
-            return tokio::task::spawn_blocking(move || {
-                mosaic_store::raw_batch_rate(&directory, size, RAW_BATCH, time)
-            })
+        tokio::task::spawn_blocking(move || {
+            mosaic_store::raw_batch_rate(&directory, size, RAW_BATCH, time)
+        })
+        .await
+        .map_err(|error| Failure::new(error.to_string()))?
+        .map_err(engine_failed)
+    }
+
+    /// What an etcd of its own does by itself, in writes a second: not the server's, since what etcd did
+    /// before makes it slower.
+    async fn raw_etcd(&self, write: RawWrite, size: usize) -> Result<f64, Failure> {
+        let directory = self.path("raw-etcd");
+        let etcd = process::start_etcd(&self.etcd, &directory).await?;
+        let time = self.sizes.time.div_f64(2.0);
+        let rate = async |count: usize| {
+            mosaic_store::raw_etcd_rate(
+                std::slice::from_ref(&etcd.url),
+                &EtcdOptions::default(),
+                write,
+                size,
+                self.sizes.clients,
+                count,
+            )
             .await
-            .map_err(|error| Failure::new(error.to_string()))?
-            .map_err(failed);
+            .map_err(engine_failed)
         };
-        // As many puts as take about the time: a first few tell how many.
-        let clients = self.sizes.clients;
-        let put = async |count: usize| {
-            let urls = std::slice::from_ref(&etcd.url);
-            mosaic_store::raw_put_rate(urls, &EtcdOptions::default(), size, clients, count)
-                .await
-                .map_err(failed)
-        };
-        let rate = put(clients * 4).await?;
+        // As many writes as take about the time: a first few tell how many.
+        let guess = rate(self.sizes.clients * 4).await? * time.as_secs_f64();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let count = (rate * time.as_secs_f64()).clamp(100.0, 1e6) as usize;
-        put(count).await
+        let measured = rate(guess.clamp(100.0, 1e6) as usize).await?;
+        etcd.process.stop().await?;
+        std::fs::remove_dir_all(&directory).map_err(|error| {
+            Failure::new(format!("cannot remove {}: {error}", directory.display()))
+        })?;
+        Ok(measured)
     }
 
     /// A small cluster: start, memory, creates, gets.
@@ -309,11 +325,17 @@ impl Bench {
         template: &Template,
     ) -> Result<(), Failure> {
         let mut rounds = Rounds::default();
-        let mut raw = Vec::new();
+        let (mut raw, mut raw_puts) = (Vec::new(), Vec::new());
         let mut ratios = Vec::new();
         for round in 0..self.sizes.rounds {
             self.begin(&format!("creating {kind}s, round {}", round + 1));
-            let engine = self.raw_rate(running.etcd.as_ref(), template.size).await?;
+            let engine = match self.engine {
+                Engine::Sqlite => self.raw_sqlite(template.size).await?,
+                Engine::Etcd => {
+                    raw_puts.push(self.raw_etcd(RawWrite::Put, template.size).await?);
+                    self.raw_etcd(RawWrite::Create, template.size).await?
+                }
+            };
             let before = running.server.cpu()?;
             let until = Until::Time(self.sizes.time);
             let load = load::flood(connections, until, |client, number| {
@@ -332,15 +354,23 @@ impl Bench {
             &format!("{kind}_creates"),
             &format!("{kind}_create"),
         );
-        let engine = match self.engine {
-            Engine::Sqlite => "sqlite",
-            Engine::Etcd => "etcd",
-        };
         figures.add(format!("{kind}_size_bytes"), as_float(template.size as u64));
-        figures.add(
-            format!("raw_{engine}_{kind}_size_writes_per_second"),
-            median(raw),
-        );
+        match self.engine {
+            Engine::Sqlite => figures.add(
+                format!("raw_sqlite_{kind}_size_writes_per_second"),
+                median(raw),
+            ),
+            Engine::Etcd => {
+                figures.add(
+                    format!("raw_etcd_{kind}_size_creates_per_second"),
+                    median(raw),
+                );
+                figures.add(
+                    format!("raw_etcd_{kind}_size_puts_per_second"),
+                    median(raw_puts),
+                );
+            }
+        }
         figures.add(format!("{kind}_creates_to_raw_ratio"), median(ratios));
         Ok(())
     }

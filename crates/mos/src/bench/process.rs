@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mosaic_store::EtcdOptions;
+use mosaic_store::{EtcdOptions, RawWrite};
 use tokio::sync::oneshot;
 
 use crate::failure::Failure;
@@ -223,9 +223,10 @@ pub(super) async fn start_etcd(program: &Path, directory: &Path) -> Result<Etcd,
         }
         // It listens before it has elected itself; a put answers only after that.
         let answers = TcpStream::connect(client).is_ok()
-            && mosaic_store::raw_put_rate(
+            && mosaic_store::raw_etcd_rate(
                 std::slice::from_ref(&etcd.url),
                 &EtcdOptions::default(),
+                RawWrite::Put,
                 1,
                 1,
                 1,
