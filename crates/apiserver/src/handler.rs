@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Body as HttpBody;
 use mosaic_api::{Reason, Status};
@@ -18,7 +18,7 @@ use crate::{
         query::Query,
         respond::{self, Body},
     },
-    identity::{self, Certificate},
+    identity::{self, Caller, Certificate},
     kinds::Kind,
     metrics::{DurationLabels, RequestLabels},
     paths,
@@ -43,7 +43,7 @@ where
     let started = Instant::now();
     app.metrics.in_flight.inc();
     let mut seen = Seen::default();
-    let mut response = match answer(&app, request, &mut seen).await {
+    let response = match answer(&app, request, &mut seen).await {
         Ok(response) => response,
         Err(status) => {
             seen.trail.failed(&status);
@@ -51,11 +51,11 @@ where
         }
     };
     app.metrics.in_flight.dec();
+    let mut response = seen.trail.finished(&app, response).await;
     let code = response.status().as_u16();
     if let Ok(id) = HeaderValue::from_str(seen.trail.id()) {
         response.headers_mut().insert("audit-id", id);
     }
-    seen.trail.finished(&app, code);
     if seen.verb != "watch" {
         let labels = DurationLabels {
             verb: seen.verb.to_owned(),
@@ -112,18 +112,19 @@ where
         query.as_ref().unwrap_or(&Query::default()),
     );
     seen.verb = verb;
-    let certificate = parts.extensions.remove::<Certificate>();
-    let user = match parts.extensions.remove::<Arc<User>>() {
-        Some(user) => user,
-        None => app
-            .identity
-            .user(&app.cache, certificate.as_ref(), &parts.headers)?,
+    seen.trail.begin(app, &parts, verb);
+    if let Target::Resource(path) = &target {
+        seen.trail.about(path);
+    }
+    let user = who(app, &mut parts, &mut seen.trail)?;
+    let mut authorize = |attributes: &Attributes<'_>| {
+        let decision = app.identity.authorizer.authorize(attributes);
+        seen.trail.decided(&decision);
+        identity::require(attributes, &decision)
     };
-    seen.trail.begin(app, &parts, user.clone());
     match target {
         Target::NonResource => {
-            app.identity
-                .require(&Attributes::path(&user, verb, &decoded))?;
+            authorize(&Attributes::path(&user, verb, &decoded))?;
             let accept = Accept::negotiate(&parts.headers).unwrap_or_default();
             let response = paths::answer(app, &parts, &decoded, accept)?;
             seen.resource = "-".to_owned();
@@ -131,8 +132,8 @@ where
         }
         Target::Resource(path) => {
             let query = query?;
-            seen.trail.about(&path, verb);
-            identity::authorize_resource(app, &user, verb, &path, &query.field_selector)?;
+            let selector = &query.field_selector;
+            authorize(&identity::resource_attributes(&user, verb, &path, selector))?;
             let snapshot = app.kinds.snapshot();
             let kind = snapshot
                 .get(&path.group, &path.version, &path.plural)
@@ -170,6 +171,29 @@ where
             Ok(response)
         }
     }
+}
+
+/// The user that a request goes on as.
+fn who(app: &App, parts: &mut Parts, trail: &mut Trail) -> Result<Arc<User>, Status> {
+    let certificate = parts.extensions.remove::<Certificate>();
+    let caller = match parts.extensions.remove::<Arc<User>>() {
+        Some(user) => Caller {
+            user,
+            impersonator: None,
+        },
+        None => {
+            let headers = &parts.headers;
+            let identity = &app.identity;
+            let user = identity.authenticate(&app.cache, certificate.as_ref(), headers)?;
+            trail.caller(&Caller {
+                user: user.clone(),
+                impersonator: None,
+            });
+            identity.impersonate(user, headers)?
+        }
+    };
+    trail.caller(&caller);
+    Ok(caller.user)
 }
 
 /// Whether a path fits its kind's scope.

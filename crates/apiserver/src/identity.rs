@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 use jiff::Timestamp;
 use mosaic_api::{Reason, Status, meta};
 use mosaic_auth::{
-    Attributes, Authorizer, User,
+    Attributes, Authorizer, Decision, User,
     authn::{
         Authenticator, AuthnError, BootstrapSecrets, BoundKind, BoundObjects, BoundRef,
         ClientIdentity, Credentials, Impersonation, TokenIssuer, TokenSpec, websocket_token,
@@ -26,6 +26,15 @@ use crate::{
 
 /// What a connection's client certificate is worth.
 pub type Certificate = Arc<Result<Option<ClientIdentity>, AuthnError>>;
+
+/// Who makes a request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The user that it goes on as.
+    pub user: Arc<User>,
+    /// The user who came, if it acts as another.
+    pub impersonator: Option<Arc<User>>,
+}
 
 /// Who may do what.
 pub struct Identity {
@@ -77,11 +86,11 @@ impl BootstrapSecrets for Bound<'_> {
 }
 
 impl Identity {
-    /// Who makes a request, after impersonation.
+    /// Whose credential comes with a request.
     ///
     /// # Errors
-    /// 401 for a credential that is wrong; 403 for impersonation that is not allowed.
-    pub fn user(
+    /// 401 for a credential that is wrong.
+    pub fn authenticate(
         &self,
         cache: &Cache,
         certificate: Option<&Certificate>,
@@ -99,46 +108,37 @@ impl Identity {
             token: protocol_token.as_deref(),
         };
         let now = Timestamp::now().as_second();
-        let user = self
-            .authenticator
+        self.authenticator
             .authenticate(&credentials, &Bound(cache), now)
             .map_err(|error| {
                 tracing::debug!(%error, "a request is not authenticated");
                 Status::new(Reason::Unauthorized, "Unauthorized")
-            })?;
+            })
+    }
+
+    /// Whom a request goes on as: who came, or whom they may act as.
+    ///
+    /// # Errors
+    /// 400 for headers that say nothing sensible; 403 for impersonation that is not allowed.
+    pub fn impersonate(&self, user: Arc<User>, headers: &HeaderMap) -> Result<Caller, Status> {
         let pairs = headers
             .iter()
             .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         let Some(impersonation) =
             Impersonation::parse(pairs).map_err(|error| Status::bad_request(error.to_string()))?
         else {
-            return Ok(user);
+            return Ok(Caller {
+                user,
+                impersonator: None,
+            });
         };
         for check in impersonation.checks() {
-            self.require(&check.attributes(&user))?;
+            let attributes = check.attributes(&user);
+            require(&attributes, &self.authorizer.authorize(&attributes))?;
         }
-        Ok(Arc::new(impersonation.user()))
-    }
-
-    /// Lets a request through, or says why not.
-    ///
-    /// # Errors
-    /// 403 with Kubernetes' words.
-    pub fn require(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
-        let decision = self.authorizer.authorize(attributes);
-        if decision.allowed {
-            return Ok(());
-        }
-        let message = attributes.forbidden_message(&decision.reason);
-        Err(if attributes.is_resource() {
-            Status::forbidden(
-                attributes.group,
-                attributes.resource,
-                attributes.name,
-                &message,
-            )
-        } else {
-            Status::new(Reason::Forbidden, format!("forbidden: {message}"))
+        Ok(Caller {
+            user: Arc::new(impersonation.user()),
+            impersonator: Some(user),
         })
     }
 
@@ -284,17 +284,34 @@ impl Identity {
     }
 }
 
-/// Whether a request about objects may go on: the check that every one passes.
+/// Lets a request through, or says why not.
 ///
 /// # Errors
 /// 403 with Kubernetes' words.
-pub fn authorize_resource(
-    app: &App,
-    user: &User,
-    verb: &str,
-    path: &ResourcePath,
-    field_selector: &str,
-) -> Result<(), Status> {
+pub fn require(attributes: &Attributes<'_>, decision: &Decision) -> Result<(), Status> {
+    if decision.allowed {
+        return Ok(());
+    }
+    let message = attributes.forbidden_message(&decision.reason);
+    Err(if attributes.is_resource() {
+        Status::forbidden(
+            attributes.group,
+            attributes.resource,
+            attributes.name,
+            &message,
+        )
+    } else {
+        Status::new(Reason::Forbidden, format!("forbidden: {message}"))
+    })
+}
+
+/// What a request for objects asks the authorizer.
+pub fn resource_attributes<'a>(
+    user: &'a User,
+    verb: &'a str,
+    path: &'a ResourcePath,
+    field_selector: &'a str,
+) -> Attributes<'a> {
     let selected = |field: &str| {
         field_selector.split(',').find_map(|part| {
             let (key, value) = part.split_once('=')?;
@@ -307,7 +324,7 @@ pub fn authorize_resource(
     } else {
         &path.name
     };
-    app.identity.require(&Attributes {
+    Attributes {
         user,
         verb,
         group: &path.group,
@@ -317,7 +334,7 @@ pub fn authorize_resource(
         name,
         path: "",
         selected_node: selected("spec.nodeName"),
-    })
+    }
 }
 
 /// Keeps the authorizer up with the objects that it decides by.

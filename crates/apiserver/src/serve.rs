@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     ISSUER, LocalService,
     app::App,
+    audit::Peer,
     bootstrap,
     cache::Cache,
     custom,
@@ -316,10 +317,10 @@ async fn accept(app: Arc<App>, listener: TcpListener, tls: TlsAcceptor) {
             () = app.shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Small answers must not wait for more to fill a packet.
                 let _ = stream.set_nodelay(true);
-                connections.spawn(connection(app.clone(), tls.clone(), stream));
+                connections.spawn(connection(app.clone(), tls.clone(), stream, Peer(peer)));
             }
             Err(error) => {
                 // Out of file descriptors, most likely: others must end first.
@@ -336,7 +337,7 @@ async fn accept(app: Arc<App>, listener: TcpListener, tls: TlsAcceptor) {
     }
 }
 
-async fn connection(app: Arc<App>, tls: TlsAcceptor, stream: tokio::net::TcpStream) {
+async fn connection(app: Arc<App>, tls: TlsAcceptor, stream: tokio::net::TcpStream, peer: Peer) {
     let stream = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
@@ -352,6 +353,7 @@ async fn connection(app: Arc<App>, tls: TlsAcceptor, stream: tokio::net::TcpStre
             if let Some(certificate) = &certificate {
                 request.extensions_mut().insert(certificate.clone());
             }
+            request.extensions_mut().insert(peer);
             let app = app.clone();
             async move { Ok::<_, std::convert::Infallible>(handler::handle(app, request).await) }
         });

@@ -2,6 +2,7 @@
 
 mod admission;
 mod apply;
+mod audit;
 mod cli;
 mod controller;
 mod custom;
