@@ -4,5 +4,6 @@
 //! test on made-up bytes.
 
 pub mod bodies;
+pub mod objects;
 pub mod patches;
 pub mod texts;
