@@ -236,7 +236,7 @@ impl Http {
         let name = format!("{method} {path}");
         let mut request = Request::builder().method(method).uri(path);
         for (key, value) in headers {
-            request = request.header(*key, *value);
+            request = request.header(*key, value.as_bytes());
         }
         let request = request.body(Body::from(body))?;
         let exchange = async {

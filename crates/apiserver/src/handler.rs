@@ -199,9 +199,9 @@ fn who(app: &App, parts: &mut Parts, trail: &mut Trail) -> Result<Arc<User>, Sta
 /// Whether a path fits its kind's scope.
 fn check_path(kind: &Kind, path: &ResourcePath) -> Result<(), Status> {
     let in_namespace = !path.namespace.is_empty();
-    let is_namespace = &*kind.plural == "namespaces" && kind.group.is_empty();
-    let fits = if is_namespace {
-        true
+    let fits = if kind.is("", "Namespace") {
+        // Rights are asked for in the namespace of the path: another's object must not be in reach of them.
+        !in_namespace || path.namespace == path.name
     } else if kind.namespaced {
         in_namespace || path.name.is_empty()
     } else {
@@ -302,7 +302,7 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status>
         "list" => read::list(app, call).await,
         "get" => read::get(app, call).await,
         "create" if is_question(kind) => review::create(app, call).await,
-        "create" if &*kind.kind == "Binding" => subresource::bind_named(app, call).await,
+        "create" if kind.is("", "Binding") => subresource::bind_named(app, call).await,
         "create" => change::create(app, call).await,
         "update" => change::update(app, call, Part::Main).await,
         "patch" => change::patch(app, call, Part::Main).await,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use jiff::Timestamp;
 use mosaic_api::{Reason, Status, meta};
 use mosaic_auth::{
@@ -96,15 +96,21 @@ impl Identity {
         certificate: Option<&Certificate>,
         headers: &HeaderMap,
     ) -> Result<Arc<User>, Status> {
+        // What cannot be read is a wrong credential, not a missing one.
         let text = |name| {
             headers
                 .get(name)
-                .and_then(|value: &http::HeaderValue| value.to_str().ok())
+                .map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()))
         };
-        let protocol_token = text(header::SEC_WEBSOCKET_PROTOCOL).and_then(websocket_token);
+        let upgrades = text(header::UPGRADE)
+            .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"));
+        let protocol_token = text(header::SEC_WEBSOCKET_PROTOCOL)
+            .filter(|_| upgrades)
+            .and_then(|protocols| websocket_token(&protocols));
+        let authorization = text(header::AUTHORIZATION);
         let credentials = Credentials {
             certificate: certificate.map(|certificate| &**certificate),
-            authorization: text(header::AUTHORIZATION),
+            authorization: authorization.as_deref(),
             token: protocol_token.as_deref(),
         };
         let now = Timestamp::now().as_second();
@@ -121,9 +127,19 @@ impl Identity {
     /// # Errors
     /// 400 for headers that say nothing sensible; 403 for impersonation that is not allowed.
     pub fn impersonate(&self, user: Arc<User>, headers: &HeaderMap) -> Result<Caller, Status> {
-        let pairs = headers
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let mut pairs = Vec::new();
+        for (name, value) in headers {
+            // Passed over, it would let the request go on as the one who may act as others.
+            match std::str::from_utf8(value.as_bytes()) {
+                Ok(value) => pairs.push((name.as_str(), value)),
+                Err(_) if name.as_str().starts_with("impersonate-") => {
+                    return Err(Status::bad_request(format!(
+                        "the value of the header {name} is not UTF-8"
+                    )));
+                }
+                Err(_) => {}
+            }
+        }
         let Some(impersonation) =
             Impersonation::parse(pairs).map_err(|error| Status::bad_request(error.to_string()))?
         else {
@@ -408,6 +424,8 @@ fn referring_part(object: &Object) -> Value {
         #[serde(default)]
         namespace: Value,
         #[serde(default)]
+        uid: Value,
+        #[serde(default)]
         annotations: Value,
     }
     // The server wrote these bytes itself.
@@ -415,6 +433,7 @@ fn referring_part(object: &Object) -> Value {
     let metadata = [
         ("name", metadata.name),
         ("namespace", metadata.namespace),
+        ("uid", metadata.uid),
         ("annotations", metadata.annotations),
     ];
     let members = |members: &mut dyn Iterator<Item = (&str, Value)>| -> Value {
@@ -451,7 +470,7 @@ mod tests {
     fn what_pods_refer_by_is_read_and_the_rest_is_not() {
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "p", "namespace": "n", "annotations": {"a": "b"}, "labels": {"x": "y"},
+            "metadata": {"name": "p", "namespace": "n", "uid": "u", "annotations": {"a": "b"}, "labels": {"x": "y"},
                 "managedFields": [{"manager": "m"}]},
             "spec": {"nodeName": "host", "volumes": [{"name": "v", "secret": {"secretName": "s"}}]},
             "status": {"phase": "Running"},
@@ -465,7 +484,7 @@ mod tests {
         assert_eq!(
             part,
             json!({
-                "metadata": {"name": "p", "namespace": "n", "annotations": {"a": "b"}},
+                "metadata": {"name": "p", "namespace": "n", "uid": "u", "annotations": {"a": "b"}},
                 "spec": pod["spec"],
             })
         );

@@ -46,6 +46,11 @@ impl std::ops::Deref for Kind {
 }
 
 impl Kind {
+    /// Whether it is this kind, which custom kinds of the same name in another group are not.
+    pub fn is(&self, group: &str, kind: &str) -> bool {
+        *self.group == *group && *self.kind == *kind
+    }
+
     /// The row of a custom kind's definition, if it is one.
     pub fn custom(&self) -> Option<&CustomVersion> {
         match &self.row.source {

@@ -141,6 +141,16 @@ fn validate_change(
     errors.into_vec()
 }
 
+/// Whether an update of a built-in kind creates an object that is not there.
+pub fn allows_create_on_update(kind: &GroupKind) -> bool {
+    matches!(
+        (kind.group.as_ref(), kind.kind.as_ref()),
+        ("", "Endpoints" | "Event" | "LimitRange")
+            | ("coordination.k8s.io", "Lease")
+            | ("events.k8s.io", "Event")
+    )
+}
+
 /// Whether an update of a built-in kind may leave out `metadata.resourceVersion` and so overwrite
 /// whatever is stored.
 pub fn allows_unconditional_update(kind: &GroupKind) -> bool {

@@ -168,32 +168,12 @@ fn finished(stage: &Stage, name: &str, cells: Vec<Cell>) -> Row {
     (name.to_owned(), cells)
 }
 
-/// What is known to fail, as row and column, and why. The tests look past it; the report shows it.
-const KNOWN: &[(&str, &str, &str)] = &[
-    (
-        "widgets.matrix.example.com",
-        "diff",
-        "OpenAPI offers strategic patches of custom kinds, which are refused",
-    ),
-    (
-        "widgets.matrix.example.com",
-        "apply",
-        "OpenAPI offers strategic patches of custom kinds, which are refused",
-    ),
-    (
-        "drain",
-        "",
-        "a pod with a grace period of 0 waits for its node instead of going at once",
-    ),
-];
-
-/// What failed and is not known to, a line each, for the message of a test.
+/// What failed, a line each, for the message of a test.
 pub fn failures(columns: &[&str], rows: &[Row]) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, cells) in rows {
         for (column, cell) in columns.iter().zip(cells) {
-            let known = KNOWN.iter().any(|(row, of, _)| row == name && of == column);
-            if let (Cell::Fails(text), false) = (cell, known) {
+            if let Cell::Fails(text) = cell {
                 lines.push(format!("== {name}: {column}\n{text}"));
             }
         }

@@ -532,3 +532,206 @@ fn a_node_touches_only_what_is_its_own() {
     http.delete("/api/v1/nodes/own-node").ok();
     http.delete("/api/v1/nodes/other-node").ok();
 }
+
+#[test]
+fn rights_in_one_namespace_do_not_reach_another_through_its_path() {
+    let server = Server::shared();
+    let http = server.http();
+    server.namespace("reach-own");
+    server.namespace("reach-other");
+    let everything = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+    grant(&http, "reach-own", "reacher", everything);
+    let reacher = http.impersonate("reacher");
+    wait_until("the right to be known", || {
+        reacher.get("/api/v1/namespaces/reach-own").status == 200
+    });
+    let through = "/api/v1/namespaces/reach-own/namespaces";
+    let labels = json!({"metadata": {"labels": {"taken": "over"}}});
+    for path in [
+        format!("{through}/reach-other"),
+        format!("{through}/reach-other/status"),
+    ] {
+        reacher.get(&path).fails(404, "NotFound");
+        let patched = reacher.patch(PatchKind::Merge, &path, &labels);
+        patched.fails(404, "NotFound");
+    }
+    reacher.get(through).fails(404, "NotFound");
+    reacher
+        .get(&format!("{through}?watch=true&timeoutSeconds=1"))
+        .fails(404, "NotFound");
+    reacher
+        .post(through, &json!({"metadata": {"name": "reach-new"}}))
+        .fails(404, "NotFound");
+    reacher
+        .delete(&format!("{through}/reach-other"))
+        .fails(404, "NotFound");
+    let other = http.get("/api/v1/namespaces/reach-other").ok();
+    assert_eq!(other["metadata"]["labels"]["taken"], Value::Null);
+    http.get("/api/v1/namespaces/reach-new")
+        .fails(404, "NotFound");
+}
+
+#[test]
+fn what_cannot_be_read_of_a_credential_is_refused_and_not_passed_over() {
+    let server = Server::shared();
+    let http = server.http();
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let who = |http: &Http, header: (&str, &str)| {
+        http.request(
+            Method::POST,
+            "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+            &[("content-type", "application/json"), header],
+            review.to_string().into_bytes(),
+        )
+    };
+    let answer = who(&http, ("impersonate-user", "jürgen")).ok();
+    assert_eq!(answer["status"]["userInfo"]["username"], "jürgen");
+    who(&http, ("impersonate-uid", "ü")).fails(400, "BadRequest");
+    let nobody = server.anonymous();
+    nobody.get("/version").ok();
+    let answer = nobody.request(
+        Method::GET,
+        "/version",
+        &[("authorization", "Bearer ü")],
+        Vec::new(),
+    );
+    answer.fails(401, "Unauthorized");
+}
+
+#[test]
+fn an_update_that_creates_asks_for_the_right_to_create() {
+    let server = Server::shared();
+    let http = server.http();
+    server.namespace("put-creates");
+    let path = "/apis/coordination.k8s.io/v1/namespaces/put-creates/leases/one";
+    let rules = json!([{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"]}]);
+    grant(&http, "put-creates", "updater", rules);
+    let updater = http.impersonate("updater");
+    wait_until("the right to be known", || updater.get(path).status == 404);
+    let lease = json!({"metadata": {"name": "one"}, "spec": {"holderIdentity": "x"}});
+    updater.put(path, &lease).fails(403, "Forbidden");
+    http.get(path).fails(404, "NotFound");
+    let created = http.put(path, &lease).ok();
+    updater.put(path, &created).ok();
+}
+
+#[test]
+fn a_certificate_is_approved_by_who_may_use_its_signer() {
+    let server = Server::shared();
+    let http = server.http();
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let bind = |name: &str, rules: Value| {
+        http.post(
+            &format!("{rbac}/clusterroles"),
+            &json!({"metadata": {"name": name}, "rules": rules}),
+        )
+        .ok();
+        let binding = json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "approver"}],
+        });
+        http.post(&format!("{rbac}/clusterrolebindings"), &binding)
+            .ok();
+    };
+    let requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    bind(
+        "approver",
+        json!([{"apiGroups": ["certificates.k8s.io"], "verbs": ["get", "update"], "resources":
+            ["certificatesigningrequests", "certificatesigningrequests/approval", "certificatesigningrequests/status"]}]),
+    );
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    for (kind, value) in [
+        (rcgen::DnType::CommonName, "system:node:approved"),
+        (rcgen::DnType::OrganizationName, "system:nodes"),
+    ] {
+        parameters.distinguished_name.push(kind, value);
+    }
+    let request = parameters.serialize_request(&key).expect("a request");
+    let mut object = json!({
+        "metadata": {"name": "approved"},
+        "spec": {
+            "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
+            "usages": ["client auth"],
+            "request": BASE64.encode(request.pem().expect("PEM")),
+        },
+    });
+    // A host asks for its own name only.
+    http.impersonate_in("system:node:other", &["system:nodes"])
+        .post(requests, &object)
+        .fails(403, "Forbidden");
+    // A signer whose requests nobody approves by themselves.
+    object["spec"]["signerName"] = json!("kubernetes.io/kube-apiserver-client");
+    http.post(requests, &object).ok();
+    let approver = http.impersonate("approver");
+    let path = format!("{requests}/approved");
+    wait_until("the right to be known", || {
+        approver.get(&path).status == 200
+    });
+    object = http.get(&path).ok();
+    let approved = json!([
+        {"type": "Approved", "status": "True", "reason": "Test", "message": "Test"},
+    ]);
+    object["status"] = json!({"conditions": approved});
+    let approval = format!("{path}/approval");
+    approver.put(&approval, &object).fails(403, "Forbidden");
+    let mut signed = http.get(&path).ok();
+    signed["status"]["certificate"] = json!(BASE64.encode("x"));
+    approver
+        .put(&format!("{path}/status"), &signed)
+        .fails(403, "Forbidden");
+    bind(
+        "signers",
+        json!([{"apiGroups": ["certificates.k8s.io"], "verbs": ["approve"], "resources": ["signers"],
+            "resourceNames": ["kubernetes.io/*"]}]),
+    );
+    wait_until("the approval", || {
+        let mut object = http.get(&path).ok();
+        object["status"]["conditions"] = approved.clone();
+        approver.put(&approval, &object).status == 200
+    });
+    http.delete(&path).ok();
+}
+
+#[test]
+fn a_node_gets_tokens_only_for_its_pods() {
+    let server = Server::shared();
+    let http = server.http();
+    let namespace = server.namespace("node-tokens");
+    let root = format!("/api/v1/namespaces/{namespace}");
+    let account = json!({"metadata": {"name": "robot"}});
+    http.post(&format!("{root}/serviceaccounts"), &account).ok();
+    let pod = json!({
+        "metadata": {"name": "app"},
+        "spec": {
+            "nodeName": "token-node",
+            "serviceAccountName": "robot",
+            "containers": [{"name": "main", "image": "example.com/app:1"}],
+        },
+    });
+    let uid = http.post(&format!("{root}/pods"), &pod).ok()["metadata"]["uid"].clone();
+    let node = |name: &str| {
+        http.impersonate_in(
+            &format!("system:node:{name}"),
+            &["system:nodes", "system:authenticated"],
+        )
+    };
+    let tokens = format!("{root}/serviceaccounts/robot/token");
+    let bound = json!({"spec": {"boundObjectRef":
+        {"apiVersion": "v1", "kind": "Pod", "name": "app", "uid": uid}}});
+    wait_until("the host's right to its pod's account", || {
+        node("token-node").post(&tokens, &bound).status == 201
+    });
+    let own = node("token-node");
+    own.post(&tokens, &json!({})).fails(403, "Forbidden");
+    let year = json!({"spec": {"expirationSeconds": 31_536_000}});
+    own.post(&tokens, &year).fails(403, "Forbidden");
+    let mut without_uid = bound.clone();
+    without_uid["spec"]["boundObjectRef"]["uid"] = Value::Null;
+    own.post(&tokens, &without_uid).fails(403, "Forbidden");
+    node("token-other")
+        .post(&tokens, &bound)
+        .fails(403, "Forbidden");
+}

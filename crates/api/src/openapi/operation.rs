@@ -176,6 +176,8 @@ pub(super) struct Operation<'a> {
     pub(super) answer: Option<String>,
     /// The kind that it is about.
     pub(super) gvk: Value,
+    /// Whether the kind is a custom one.
+    pub(super) custom: bool,
 }
 
 impl Operation<'_> {
@@ -211,6 +213,12 @@ impl Operation<'_> {
         });
         if let (Some(name), Some(operation)) = (&self.body, operation.as_object_mut()) {
             let media_types: &[&str] = match self.action {
+                // kubectl sends custom kinds a strategic merge patch where this says that they take one.
+                Action::Patch if self.custom => &[
+                    "application/json-patch+json",
+                    "application/merge-patch+json",
+                    "application/apply-patch+yaml",
+                ],
                 Action::Patch => &[
                     "application/json-patch+json",
                     "application/merge-patch+json",

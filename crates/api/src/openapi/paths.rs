@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::kind::{Resource, Subresource};
+use crate::kind::{Resource, Source, Subresource};
 
 use super::{
     group_version_kind, group_version_path,
@@ -189,6 +189,7 @@ impl Paths<'_> {
             body,
             answer,
             gvk,
+            custom: matches!(resource.source, Source::Custom(_)),
         }
     }
 

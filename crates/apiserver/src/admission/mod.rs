@@ -112,9 +112,25 @@ pub fn check_delete(app: &App, attempt: &Attempt<'_>) -> Result<(), Status> {
     rights::check_delete(app, attempt)
 }
 
+/// Checks whether a token may be had for a service account.
+///
+/// # Errors
+/// 403 or 404 where it is not the host's to have.
+pub fn check_token(app: &App, call: &Call, request: &Value) -> Result<(), Status> {
+    let attempt = Attempt {
+        call,
+        part: Part::Other("token"),
+        namespace: &call.path.namespace,
+        name: &call.path.name,
+        old: None,
+        dry_run: false,
+    };
+    rights::check_token(app, &attempt, request)
+}
+
 /// Gives back what a deleted object had claimed.
 pub async fn released(app: &App, kind: &Kind, object: &Value) {
-    if kind.group.is_empty() && &*kind.kind == "Service" {
+    if kind.is("", "Service") {
         services::release(app, object).await;
     }
 }

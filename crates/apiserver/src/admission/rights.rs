@@ -2,14 +2,15 @@
 
 use mosaic_api::Status;
 use mosaic_auth::{
-    groups,
+    Attributes, groups,
     node::{NodeWrite, Operation, RestrictError, restrict},
+    pki::CertificateRequest,
     rbac,
 };
 use serde_json::{Value, json};
 
 use super::Attempt;
-use crate::{app::App, identity::Bound};
+use crate::{app::App, identity::Bound, verbs::write::Part};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 const CERTIFICATES: &str = "certificates.k8s.io";
@@ -50,16 +51,83 @@ pub(super) fn check(app: &App, attempt: &Attempt<'_>, new: &Value) -> Result<(),
         };
         return done.map_err(|error| attempt.forbidden(&error.to_string()));
     }
-    if attempt.is(CERTIFICATES, "CertificateSigningRequest")
-        && attempt.creates()
-        && new
-            .pointer("/spec/signerName")
-            .is_some_and(|name| name == "kubernetes.io/kube-apiserver-client")
-        && requests_masters(new)
-    {
-        return Err(attempt.forbidden("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"));
+    if attempt.is(CERTIFICATES, "CertificateSigningRequest") {
+        certificate_request(app, attempt, new)?;
     }
     node_writes_its_own(app, attempt, Some(new))
+}
+
+/// Checks whether a host may have the token that it asks for.
+pub(super) fn check_token(app: &App, attempt: &Attempt<'_>, request: &Value) -> Result<(), Status> {
+    node_writes_its_own(app, attempt, Some(request))
+}
+
+/// Checks what is done with a request for a certificate: for whom it is, who approves it, who signs it
+/// (Kubernetes' admission plugins CertificateSubjectRestriction, CertificateApproval, CertificateSigning
+/// and NodeRestriction).
+fn certificate_request(app: &App, attempt: &Attempt<'_>, new: &Value) -> Result<(), Status> {
+    let signer = new
+        .pointer("/spec/signerName")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    match (attempt.old, attempt.part) {
+        (None, _) => {
+            let request = requested(new);
+            if signer == "kubernetes.io/kube-apiserver-client"
+                && request.as_ref().is_some_and(|request| {
+                    request.organizations.iter().any(|o| o == groups::MASTERS)
+                })
+            {
+                return Err(attempt.forbidden("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"));
+            }
+            let user = &attempt.call.user;
+            let for_hosts = matches!(
+                signer,
+                "kubernetes.io/kube-apiserver-client-kubelet" | "kubernetes.io/kubelet-serving"
+            );
+            if for_hosts
+                && user.node_name().is_some()
+                && request.is_none_or(|request| request.common_name != user.name)
+            {
+                return Err(
+                    attempt.forbidden(&format!("can only create a node CSR with CN={}", user.name))
+                );
+            }
+            Ok(())
+        }
+        (Some(_), Part::Approval) => may_use_signer(app, attempt, "approve", signer),
+        (Some(old), Part::Status)
+            if old.pointer("/status/certificate") != new.pointer("/status/certificate") =>
+        {
+            may_use_signer(app, attempt, "sign", signer)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the right to a signer, by its name or by that of all signers of its domain.
+fn may_use_signer(
+    app: &App,
+    attempt: &Attempt<'_>,
+    verb: &str,
+    signer: &str,
+) -> Result<(), Status> {
+    let domain = signer.split('/').next().unwrap_or_default();
+    let allowed = [signer.to_owned(), format!("{domain}/*")]
+        .iter()
+        .any(|name| {
+            let attributes = Attributes {
+                name,
+                ..Attributes::resource(&attempt.call.user, verb, CERTIFICATES, "signers")
+            };
+            app.identity.authorizer.authorize(&attributes).allowed
+        });
+    if allowed {
+        return Ok(());
+    }
+    Err(attempt.forbidden(&format!(
+        "user not permitted to {verb} requests with signerName {signer:?}"
+    )))
 }
 
 /// Checks whether a host may delete what it deletes.
@@ -67,15 +135,15 @@ pub(super) fn check_delete(app: &App, attempt: &Attempt<'_>) -> Result<(), Statu
     node_writes_its_own(app, attempt, None)
 }
 
-fn requests_masters(csr: &Value) -> bool {
+/// The request for a certificate inside of an object, if it can be read.
+fn requested(csr: &Value) -> Option<CertificateRequest> {
     use base64::Engine;
     let pem = csr
         .pointer("/spec/request")
         .and_then(Value::as_str)
         .and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok())
         .unwrap_or_default();
-    mosaic_auth::pki::CertificateRequest::from_pem(&pem)
-        .is_ok_and(|request| request.organizations.iter().any(|o| o == groups::MASTERS))
+    CertificateRequest::from_pem(&pem).ok()
 }
 
 fn node_writes_its_own(

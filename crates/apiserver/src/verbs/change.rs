@@ -14,7 +14,7 @@ use crate::{
         accept::Form,
         respond::{self, Body},
     },
-    render,
+    identity, render,
 };
 
 /// What patches may be sent.
@@ -56,12 +56,13 @@ pub async fn update(app: &App, call: &Call, part: Part) -> Result<Response<Body>
         Err(status)
             if status.reason == Reason::NotFound
                 && part == Part::Main
-                && matches!(
-                    &*call.kind.kind,
-                    "Lease" | "Event" | "Endpoints" | "LimitRange"
-                ) =>
+                && call.kind.custom().is_none()
+                && mosaic_validation::allows_create_on_update(&call.kind.group_kind()) =>
         {
-            // Kinds that a PUT may create, as in Kubernetes.
+            // Who may only update must not create by it.
+            let attributes = identity::resource_attributes(&call.user, "create", &call.path, "");
+            let decision = app.identity.authorizer.authorize(&attributes);
+            identity::require(&attributes, &decision)?;
             let written = write::create(app, call, &options, placed).await?;
             Ok(respond_with(call, written))
         }

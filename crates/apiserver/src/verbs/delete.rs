@@ -1,7 +1,5 @@
 //! delete and deletecollection.
 
-use std::sync::Arc;
-
 use futures::future::{BoxFuture, join_all};
 use http::{Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +13,7 @@ use crate::{
     admission::{self, Attempt},
     app::App,
     cache::Object,
-    codec, convert, error,
+    convert, error,
     http::respond::{self, Body},
     kinds::Kind,
     render,
@@ -161,7 +159,7 @@ pub async fn delete(app: &App, call: &Call) -> Result<Response<Body>, Status> {
             respond::json_bytes(StatusCode::OK, call.accept, json)
         }
         // Kinds with a grace period are answered with the object itself, as in Kubernetes.
-        Deleted::Gone(object) if &*call.kind.kind == "Pod" => {
+        Deleted::Gone(object) if call.kind.is("", "Pod") => {
             let json = render::value(&call.kind, call.accept.form, call.include(), object);
             respond::json_bytes(StatusCode::OK, call.accept, json)
         }
@@ -224,23 +222,15 @@ pub async fn delete_object(
     options: &DeleteOptions,
 ) -> Result<Deleted, Status> {
     let kind = &call.kind;
-    let not_found = || {
-        let name = key.rsplit('/').next().unwrap_or_default();
-        Status::not_found(&kind.group, &kind.plural, name)
-    };
+    // A collection's deletion has no name in its path.
+    let name = key.rsplit('/').next().unwrap_or_default();
     let mut current = app.cache.get(key);
     for attempt in 0..TRIES {
         if attempt > 0 || (current.is_none() && !app.store.exclusive()) {
-            let entry = app
-                .store
-                .get(key)
-                .await
-                .map_err(|e| error::from_store(&e))?;
-            let paths = app.cache.kind(&kind.prefix).paths();
-            current = entry.map(|entry| Arc::new(Object::from_entry(&entry, &paths)));
+            current = write::reread(app, kind, key).await?;
         }
         let Some(object) = current.as_deref() else {
-            return Err(not_found());
+            return Err(Status::not_found(&kind.group, &kind.plural, name));
         };
         let old = convert::value(kind, object);
         check_preconditions(kind, object, &old, options)?;
@@ -256,11 +246,7 @@ pub async fn delete_object(
         let next = next_state(kind, &old, options, Timestamp::now());
         let (value, unchanged) = match &next {
             None => (None, false),
-            Some(next) => {
-                let stored = codec::encode(&convert::stored(kind, next.clone()))
-                    .map_err(Status::internal)?;
-                (Some(stored), *next == old)
-            }
+            Some(next) => (Some(write::encode(kind, next)?), *next == old),
         };
         if options.dry_run || unchanged {
             return Ok(next.map_or_else(|| Deleted::Gone(old), Deleted::Waiting));
@@ -290,7 +276,7 @@ pub async fn delete_object(
     Err(Status::conflict(
         &kind.group,
         &kind.plural,
-        &call.path.name,
+        name,
         "it changes too often; try again",
     ))
 }
@@ -331,66 +317,41 @@ fn check_preconditions(
 /// What a deletion makes of an object; none if it is gone at once.
 fn next_state(kind: &Kind, old: &Value, options: &DeleteOptions, now: Timestamp) -> Option<Value> {
     let mut next = old.clone();
-    let mut finalizers: Vec<String> = finalizers(old).map(str::to_owned).collect();
-    let deleting = old
-        .pointer("/metadata/deletionTimestamp")
-        .is_some_and(|at| !at.is_null());
+    let mut finalizers: Vec<&str> = meta::finalizers(old).collect();
     if let Some(propagation) = options.propagation {
-        finalizers.retain(|name| name != FOREGROUND && name != ORPHAN);
+        finalizers.retain(|name| ![FOREGROUND, ORPHAN].contains(name));
         match propagation {
-            Propagation::Foreground => finalizers.push(FOREGROUND.to_owned()),
-            Propagation::Orphan => finalizers.push(ORPHAN.to_owned()),
+            Propagation::Foreground => finalizers.push(FOREGROUND),
+            Propagation::Orphan => finalizers.push(ORPHAN),
             Propagation::Background => {}
         }
     }
-    let grace = grace_period(kind, old, options);
-    let stored_grace = old
-        .pointer("/metadata/deletionGracePeriodSeconds")
-        .and_then(Value::as_i64);
+    let deleting = meta::deletion_timestamp(old).is_some();
+    let left = meta::deletion_grace_period_seconds(old).filter(|_| deleting);
     // A second deletion may shorten the time that is left, never lengthen it.
-    let grace = match stored_grace {
-        Some(stored) if deleting => grace.min(stored),
-        _ => grace,
-    };
-    let namespace_finalizers = kind.group.is_empty()
-        && &*kind.kind == "Namespace"
-        && old
-            .pointer("/spec/finalizers")
-            .and_then(Value::as_array)
-            .is_some_and(|list| !list.is_empty());
-    if finalizers.is_empty() && grace == 0 && !namespace_finalizers {
+    let asked = grace_period(kind, old, options);
+    let grace = left.map_or(asked, |left| asked.min(left));
+    let held = is_held_namespace(kind, old);
+    if finalizers.is_empty() && grace == 0 && !held {
         return None;
     }
     if finalizers.is_empty() {
         meta::remove(&mut next, "finalizers");
     } else {
-        meta::set(&mut next, "finalizers", json!(finalizers));
+        meta::set(&mut next, "finalizers", finalizers);
     }
-    if !deleting {
+    if left.is_none_or(|left| grace < left) {
         let at = now
             .saturating_add(SignedDuration::from_secs(grace))
             .unwrap_or(now);
-        meta::set(
-            &mut next,
-            "deletionTimestamp",
-            json!(mosaic_api::time::format(at)),
-        );
-        meta::set(&mut next, "deletionGracePeriodSeconds", json!(grace));
-        if let Some(generation) = old.pointer("/metadata/generation").and_then(Value::as_i64) {
-            meta::set(&mut next, "generation", json!(generation + 1));
-        }
-    } else if stored_grace.is_none_or(|stored| grace < stored) {
-        let at = now
-            .saturating_add(SignedDuration::from_secs(grace))
-            .unwrap_or(now);
-        meta::set(
-            &mut next,
-            "deletionTimestamp",
-            json!(mosaic_api::time::format(at)),
-        );
-        meta::set(&mut next, "deletionGracePeriodSeconds", json!(grace));
+        let at = mosaic_api::time::format(at);
+        meta::set(&mut next, "deletionTimestamp", at);
+        meta::set(&mut next, "deletionGracePeriodSeconds", grace);
     }
-    if namespace_finalizers && let Some(status) = next.as_object_mut() {
+    if !deleting && meta::generation(old) > 0 {
+        meta::set(&mut next, "generation", meta::generation(old) + 1);
+    }
+    if held && let Some(status) = next.as_object_mut() {
         let status = status.entry("status").or_insert_with(|| json!({}));
         if let Some(status) = status.as_object_mut() {
             status.insert("phase".to_owned(), json!("Terminating"));
@@ -401,55 +362,39 @@ fn next_state(kind: &Kind, old: &Value, options: &DeleteOptions, now: Timestamp)
 
 /// How long a pod on a host has to end, in seconds; 0 for everything else.
 fn grace_period(kind: &Kind, old: &Value, options: &DeleteOptions) -> i64 {
-    if !(kind.group.is_empty() && &*kind.kind == "Pod") {
-        return 0;
-    }
     let text = |path: &str| {
         old.pointer(path)
             .and_then(Value::as_str)
             .unwrap_or_default()
     };
-    let on_node = !text("/spec/nodeName").is_empty();
-    if !on_node || matches!(text("/status/phase"), "Failed" | "Succeeded") {
+    let ended = matches!(text("/status/phase"), "Failed" | "Succeeded");
+    if !kind.is("", "Pod") || text("/spec/nodeName").is_empty() || ended {
         return 0;
     }
-    options
-        .grace_period_seconds
-        .or_else(|| {
-            old.pointer("/spec/terminationGracePeriodSeconds")
-                .and_then(Value::as_i64)
-        })
-        .unwrap_or(30)
-        .max(if options.grace_period_seconds == Some(0) {
-            0
-        } else {
-            1
-        })
+    let of_spec = old
+        .pointer("/spec/terminationGracePeriodSeconds")
+        .and_then(Value::as_i64);
+    match options.grace_period_seconds.or(of_spec) {
+        None => 0,
+        // Kubernetes takes what is less than nothing for the least that is not at once.
+        Some(..0) => 1,
+        Some(seconds) => seconds,
+    }
 }
 
-fn finalizers(object: &Value) -> impl Iterator<Item = &str> {
-    object
-        .pointer("/metadata/finalizers")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
+/// Whether the finalizers of a namespace's spec hold it, which are not those of its metadata.
+fn is_held_namespace(kind: &Kind, object: &Value) -> bool {
+    kind.is("", "Namespace")
+        && object
+            .pointer("/spec/finalizers")
+            .and_then(Value::as_array)
+            .is_some_and(|finalizers| !finalizers.is_empty())
 }
 
 /// Whether an object that waits for deletion is held back by nothing any more.
 pub fn is_released(kind: &Kind, object: &Value) -> bool {
-    let deleting = object
-        .pointer("/metadata/deletionTimestamp")
-        .is_some_and(|at| !at.is_null());
-    let grace = object
-        .pointer("/metadata/deletionGracePeriodSeconds")
-        .and_then(Value::as_i64)
-        .unwrap_or(0);
-    let namespace_holds = kind.group.is_empty()
-        && &*kind.kind == "Namespace"
-        && object
-            .pointer("/spec/finalizers")
-            .and_then(Value::as_array)
-            .is_some_and(|list| !list.is_empty());
-    deleting && grace == 0 && !namespace_holds && finalizers(object).next().is_none()
+    meta::deletion_timestamp(object).is_some()
+        && meta::deletion_grace_period_seconds(object).unwrap_or(0) == 0
+        && meta::finalizers(object).next().is_none()
+        && !is_held_namespace(kind, object)
 }

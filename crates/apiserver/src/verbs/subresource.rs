@@ -14,6 +14,7 @@ use super::{
     write::{self, Changed, Part, WriteOptions},
 };
 use crate::{
+    admission,
     app::App,
     cache::extract::Facts,
     convert,
@@ -408,14 +409,10 @@ async fn claim_disruption(
 pub async fn token(app: &App, call: &Call) -> Result<Response<Body>, Status> {
     let mut request = body::read(call, &mut Vec::new())?;
     body::check_kind(&mut request, "authentication.k8s.io/v1", "TokenRequest")?;
+    admission::check_token(app, call, &request)?;
     let account = read::find(app, call).await?.value();
     let issued = app.identity.issue_token(app, call, &account, &request)?;
     Ok(respond::json(StatusCode::CREATED, call.accept, &issued))
-}
-
-/// GET of a subresource that shows the object itself (`status`, `resize`, `approval`, …).
-pub async fn get_whole(app: &App, call: &Call) -> Result<Response<Body>, Status> {
-    read::get(app, call).await
 }
 
 /// PUT of a namespace's `/finalize`: changes only `spec.finalizers`.

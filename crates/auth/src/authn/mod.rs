@@ -215,12 +215,14 @@ pub fn bearer_token(header: &str) -> Option<&str> {
 
 /// The token that a browser hides among the WebSocket subprotocols it asks for
 /// (`base64url.bearer.authorization.k8s.io.<token>`), from the value of `Sec-WebSocket-Protocol`.
-/// That entry must not be answered with.
+/// That entry must not be answered with; one that comes alone has nothing that could be, and is no token.
 pub fn websocket_token(protocols: &str) -> Option<String> {
     const PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
-    let encoded = protocols
-        .split(',')
-        .find_map(|entry| entry.trim().strip_prefix(PREFIX))?;
+    let entries = || protocols.split(',').map(str::trim);
+    let encoded = entries().find_map(|entry| entry.strip_prefix(PREFIX))?;
+    if entries().all(|entry| entry.starts_with(PREFIX)) {
+        return None;
+    }
     if encoded.len() > MAX_TOKEN_BYTES * 2 {
         return None;
     }

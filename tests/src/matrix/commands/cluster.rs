@@ -230,6 +230,14 @@ pub(super) fn drain(stage: &Stage) {
         .kubectl
         .run_with_input("create -f -", &pod("drain-kept", "drain-kept"))
         .ok();
+    // A budget guards pods that are ready, and lets go those that have not started.
+    let ready = r#"{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}"#;
+    stage
+        .kubectl
+        .run(&format!(
+            "patch pod drain-kept --subresource=status --type=merge -p '{ready}'"
+        ))
+        .ok();
     let budget = "create pdb drain --selector=app=drain-kept --min-available=1";
     stage.kubectl.run(budget).says("created");
     wait_until("the budget to be worked out", || {

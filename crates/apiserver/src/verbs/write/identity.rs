@@ -105,8 +105,7 @@ pub fn place_in_namespace(call: &Call, object: &mut Value) -> Result<(), Status>
         }
         return Ok(());
     }
-    let is_namespace = kind.group.is_empty() && &*kind.kind == "Namespace";
-    if !namespace.is_empty() && !is_namespace {
+    if !namespace.is_empty() && !kind.is("", "Namespace") {
         return Err(Status::bad_request(format!(
             "namespace {namespace:?} is set on a {}, which lives in no namespace",
             kind.kind

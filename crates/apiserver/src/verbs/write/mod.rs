@@ -469,7 +469,7 @@ async fn modify_once(
 }
 
 /// The stored form of a served object.
-fn encode(kind: &Kind, object: &Value) -> Result<Bytes, Status> {
+pub(super) fn encode(kind: &Kind, object: &Value) -> Result<Bytes, Status> {
     let bytes = match kind.conversion {
         Conversion::None => codec::encode(object),
         _ => codec::encode(&convert::stored(kind, object.clone())),
@@ -499,7 +499,11 @@ fn wire(kind: &Kind, stored: &[u8], revision: Revision) -> Option<Bytes> {
 }
 
 /// The object at a key, from the store itself.
-async fn reread(app: &App, kind: &Kind, key: &str) -> Result<Option<Arc<Object>>, Status> {
+pub(super) async fn reread(
+    app: &App,
+    kind: &Kind,
+    key: &str,
+) -> Result<Option<Arc<Object>>, Status> {
     let entry: Option<Entry> = app
         .store
         .get(key)
