@@ -51,11 +51,13 @@ pub fn definition(data: &[u8]) {
     let mut old: Option<Value> = None;
     for mut object in objects {
         structural.prune(&mut object);
-        structural.apply_defaults(&mut object);
+        if structural.apply_defaults(&mut object).is_err() {
+            continue;
+        }
         let mut again = object.clone();
         let unknown = structural.prune(&mut again);
         assert!(unknown.is_empty(), "{object} by {schema}: {unknown:?}");
-        structural.apply_defaults(&mut again);
+        assert_eq!(structural.apply_defaults(&mut again), Ok(()));
         assert_eq!(again, object, "defaults of defaults by {schema}");
         structural.validate(&object, old.as_ref());
         old = Some(object);

@@ -26,6 +26,8 @@ pub struct App {
     pub identity: Identity,
     /// What of requests is written down where, if it is.
     pub audit: Option<(AuditPolicy, AuditLog)>,
+    /// The room for the bodies of requests.
+    pub intake: crate::http::body::Intake,
     /// What is counted.
     pub metrics: Metrics,
     /// Documents rendered from the kind table.

@@ -1,6 +1,6 @@
 //! Rows of the kind table from the `CustomResourceDefinition`s in the cache.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use mosaic_api::{
     Resource,
@@ -8,9 +8,13 @@ use mosaic_api::{
     kind::{CustomVersion, Scale, SelectableField, Source, VERBS},
 };
 use mosaic_schema::{Structural, Type};
+use mosaic_store::Revision;
 use serde_json::Value;
 
-use crate::{app::App, cache::Change};
+use crate::{
+    app::App,
+    cache::{Change, Object},
+};
 
 /// The prefix of the definitions' keys.
 pub const PREFIX: &str = "/apiextensions.k8s.io/customresourcedefinitions/";
@@ -192,14 +196,35 @@ fn texts(value: &Value, path: &str) -> Vec<Arc<str>> {
         .collect()
 }
 
+/// The rows that definitions make, by the definition's key and revision: compiling a schema is much work,
+/// and the rows of all definitions are needed whenever one changes.
+#[derive(Debug, Default)]
+pub struct Compiled(HashMap<Arc<str>, (Revision, Vec<Resource>)>);
+
+impl Compiled {
+    /// The rows of these definitions, and of no others from now on.
+    fn rows(&mut self, definitions: &[Arc<Object>]) -> Vec<Resource> {
+        let mut known = std::mem::take(&mut self.0);
+        for definition in definitions {
+            let same = known
+                .remove(&definition.key)
+                .filter(|(revision, _)| *revision == definition.revision);
+            let compiled = same.unwrap_or_else(|| (definition.revision, rows(&definition.value())));
+            self.0.insert(definition.key.clone(), compiled);
+        }
+        definitions
+            .iter()
+            .filter_map(|definition| self.0.get(&definition.key))
+            .flat_map(|(_, rows)| rows.clone())
+            .collect()
+    }
+}
+
 /// Brings the kind table up to the definitions in the cache.
 pub fn refresh(app: &App) {
     let mut definitions = app.cache.kind(PREFIX).list(PREFIX);
     definitions.sort_by(|a, b| a.key.cmp(&b.key));
-    let custom = definitions
-        .iter()
-        .flat_map(|definition| rows(&definition.value()))
-        .collect();
+    let custom = app.kinds.compiled.lock().rows(&definitions);
     app.kinds.set_custom(&app.cache, custom);
 }
 

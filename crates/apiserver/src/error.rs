@@ -23,6 +23,7 @@ pub fn from_store(error: &StoreError) -> Status {
                 "the store has no room for this write ({what}); reads go on. Make room on the server's disk and try again"
             ),
         ),
+        StoreError::TooLarge(_) => Status::new(Reason::RequestEntityTooLarge, error.to_string()),
         StoreError::Unavailable(what) => {
             let mut status = Status::new(
                 Reason::ServiceUnavailable,

@@ -3,10 +3,9 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header, request::Parts};
-use http_body_util::BodyExt;
+use http::{HeaderValue, Method, Request, Response, request::Parts};
 use hyper::body::Body as HttpBody;
-use mosaic_api::{Reason, Status};
+use mosaic_api::Status;
 use mosaic_auth::{Attributes, User};
 
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
     audit::Trail,
     http::{
         accept::Accept,
+        body::discard,
         path::{self, ResourcePath, Target},
         query::Query,
         respond::{self, Body},
@@ -26,10 +26,6 @@ use crate::{
     verbs::{Call, change, delete, read, review, subresource, watch, write::Part},
 };
 
-/// The largest body of a request, in bytes.
-pub const MAX_BODY: usize = 3 << 20;
-/// How much of a body that is too large is read before its client is told, in bytes.
-const MAX_DISCARDED: usize = 32 << 20;
 /// The longest path and query, in bytes.
 const MAX_URI: usize = 64 << 10;
 
@@ -43,9 +39,14 @@ where
     let started = Instant::now();
     app.metrics.in_flight.inc();
     let mut seen = Seen::default();
-    let response = match answer(&app, request, &mut seen).await {
+    let (mut parts, body) = request.into_parts();
+    let mut body = Some(body);
+    let response = match answer(&app, &mut parts, &mut body, &mut seen).await {
         Ok(response) => response,
         Err(status) => {
+            if let Some(unread) = body {
+                discard(unread, &parts.headers).await;
+            }
             seen.trail.failed(&status);
             respond::status(&status)
         }
@@ -87,14 +88,14 @@ struct Seen {
 
 async fn answer<B>(
     app: &Arc<App>,
-    request: Request<B>,
+    parts: &mut Parts,
+    body: &mut Option<B>,
     seen: &mut Seen,
 ) -> Result<Response<Body>, Status>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Display,
 {
-    let (mut parts, body) = request.into_parts();
     if parts.uri.path().len() + parts.uri.query().map_or(0, str::len) > MAX_URI {
         return Err(Status::bad_request(
             "the path and query are longer than 64 KiB",
@@ -112,11 +113,11 @@ where
         query.as_ref().unwrap_or(&Query::default()),
     );
     seen.verb = verb;
-    seen.trail.begin(app, &parts, verb);
+    seen.trail.begin(app, parts, verb);
     if let Target::Resource(path) = &target {
         seen.trail.about(path);
     }
-    let user = who(app, &mut parts, &mut seen.trail)?;
+    let user = who(app, parts, &mut seen.trail)?;
     let mut authorize = |attributes: &Attributes<'_>| {
         let decision = app.identity.authorizer.authorize(attributes);
         seen.trail.decided(&decision);
@@ -126,7 +127,7 @@ where
         Target::NonResource => {
             authorize(&Attributes::path(&user, verb, &decoded))?;
             let accept = Accept::negotiate(&parts.headers).unwrap_or_default();
-            let response = paths::answer(app, &parts, &decoded, accept)?;
+            let response = paths::answer(app, parts, &decoded, accept).await?;
             seen.resource = "-".to_owned();
             Ok(response)
         }
@@ -143,10 +144,12 @@ where
             seen.group = path.group.clone();
             seen.resource.clone_from(&path.plural);
             check_path(&kind, &path)?;
-            let (body, wire) = if streams::is_stream(&path) {
-                (Bytes::new(), Wire::new(&mut parts, body))
+            let unread = body.take().ok_or_else(|| Status::internal("no body"))?;
+            let (body, wire, _room) = if streams::is_stream(&path) {
+                (Bytes::new(), Wire::new(parts, unread), None)
             } else {
-                (read_body(body, &parts.headers).await?, Wire::default())
+                let (body, room) = app.intake.read(unread, &parts.headers).await?;
+                (body, Wire::default(), Some(room))
             };
             seen.trail.body(&body);
             let call = Call {
@@ -156,7 +159,7 @@ where
                 kind,
                 accept: Accept::negotiate(&parts.headers)?,
                 method: parts.method.clone(),
-                headers: parts.headers,
+                headers: std::mem::take(&mut parts.headers),
                 body,
                 wire,
             };
@@ -220,51 +223,6 @@ fn check_path(kind: &Kind, path: &ResourcePath) -> Result<(), Status> {
     } else {
         Err(Status::no_such_path())
     }
-}
-
-/// Reads a body. What is too large is read to its end all the same, within reason, and thrown away: a
-/// client that is still writing would otherwise see its connection break instead of the answer.
-async fn read_body<B>(body: B, headers: &http::HeaderMap) -> Result<Bytes, Status>
-where
-    B: HttpBody<Data = Bytes> + Send,
-    B::Error: std::fmt::Display,
-{
-    let too_large = || {
-        Status::new(
-            Reason::RequestEntityTooLarge,
-            format!("Request entity too large: limit is {MAX_BODY}"),
-        )
-    };
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > MAX_DISCARDED) {
-        return Err(too_large());
-    }
-    let mut body = std::pin::pin!(body);
-    let mut read = Vec::with_capacity(announced.unwrap_or(0).min(MAX_BODY));
-    let mut length: usize = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame
-            .map_err(|error| Status::bad_request(format!("the body could not be read: {error}")))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        length = length.saturating_add(data.len());
-        if length <= MAX_BODY {
-            read.extend_from_slice(&data);
-        } else {
-            read = Vec::new();
-        }
-        if length > MAX_DISCARDED {
-            break;
-        }
-    }
-    if length > MAX_BODY {
-        return Err(too_large());
-    }
-    Ok(Bytes::from(read))
 }
 
 async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status> {

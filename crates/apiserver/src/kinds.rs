@@ -6,9 +6,9 @@ use mosaic_api::{
     Resource,
     kind::{CustomVersion, SelectableField, Source},
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
-use crate::cache::Cache;
+use crate::{cache::Cache, custom::Compiled};
 
 /// A kind in one version, with what the server derives from its row once.
 #[derive(Debug)]
@@ -96,6 +96,8 @@ impl Snapshot {
 pub struct KindTable {
     current: RwLock<Arc<Snapshot>>,
     built_in: Vec<Arc<Kind>>,
+    /// The rows of custom kinds, as they were compiled.
+    pub compiled: Mutex<Compiled>,
 }
 
 /// The field of pods that watchers are indexed by: each host's agent watches its own pods.
@@ -126,6 +128,7 @@ impl KindTable {
         let table = Self {
             current: RwLock::default(),
             built_in,
+            compiled: Mutex::default(),
         };
         table.set_custom(cache, Vec::new());
         table

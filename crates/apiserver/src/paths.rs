@@ -20,11 +20,14 @@ use crate::{
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
+/// How long the store has to answer before the server counts as not ready.
+const STORE_ANSWERS: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Answers a request for a path.
 ///
 /// # Errors
 /// 404 for paths that are not served.
-pub fn answer(
+pub async fn answer(
     app: &Arc<App>,
     parts: &Parts,
     path: &str,
@@ -38,7 +41,7 @@ pub fn answer(
     let found = match segments.as_slice() {
         [] => Some(json!({"paths": root_paths(&kinds)})),
         ["version"] => Some(version()),
-        ["healthz" | "livez" | "readyz", check @ ..] => return health(app, parts, check),
+        ["healthz" | "livez" | "readyz", check @ ..] => return health(app, parts, check).await,
         ["metrics"] => return Ok(metrics(app)),
         ["api"] if wants_aggregated(parts) => return aggregated(app, &kinds, parts, true),
         ["apis"] if wants_aggregated(parts) => return aggregated(app, &kinds, parts, false),
@@ -131,30 +134,45 @@ fn root_paths(kinds: &Snapshot) -> Vec<String> {
 
 /// Health: that the server answers is its life; that the store does is its readiness, which the cache
 /// notices by itself.
-fn health(app: &App, parts: &Parts, check: &[&str]) -> Result<Response<Body>, Status> {
+/// `/livez` says whether the process lives; `/readyz` and `/healthz` also whether it can serve: whether it
+/// is not stopping, and the store answers.
+async fn health(app: &App, parts: &Parts, check: &[&str]) -> Result<Response<Body>, Status> {
     if !check.is_empty() && !matches!(check, ["ping" | "store" | "etcd"]) {
         return Err(Status::no_such_path());
     }
-    let ready = !app.shutdown.is_cancelled();
-    let verbose = parts
-        .uri
-        .query()
-        .is_some_and(|query| query.contains("verbose"));
-    let code = if ready {
-        StatusCode::OK
+    let path = parts.uri.path().trim_start_matches('/');
+    let query = parts.uri.query().unwrap_or_default();
+    let asks_store = check != ["ping"] && (!path.starts_with("livez") || !check.is_empty());
+    let store = if asks_store {
+        match tokio::time::timeout(STORE_ANSWERS, app.cache.fresh()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", STORE_ANSWERS.as_secs())),
+        }
     } else {
-        StatusCode::SERVICE_UNAVAILABLE
+        Ok(())
     };
-    let text = match (ready, verbose) {
-        (true, false) => "ok".to_owned(),
-        (true, true) => format!(
-            "[+]ping ok\n[+]store ok at revision {}\n{} check passed\n",
+    let stopping = app.shutdown.is_cancelled();
+    if stopping || store.is_err() {
+        let mut text = String::new();
+        if stopping {
+            text.push_str("[-]shutdown: the server is stopping\n");
+        }
+        if let Err(why) = store {
+            text.push_str(&format!("[-]store failed: {why}\n"));
+        }
+        text.push_str(&format!("{path} check failed\n"));
+        return Ok(respond::text(StatusCode::SERVICE_UNAVAILABLE, text));
+    }
+    let text = if query.contains("verbose") {
+        format!(
+            "[+]ping ok\n[+]store ok at revision {}\n{path} check passed\n",
             app.cache.revision(),
-            parts.uri.path().trim_start_matches('/')
-        ),
-        (false, _) => "[-]shutdown: the server is stopping\n".to_owned(),
+        )
+    } else {
+        "ok".to_owned()
     };
-    Ok(respond::text(code, text))
+    Ok(respond::text(StatusCode::OK, text))
 }
 
 fn metrics(app: &App) -> Response<Body> {

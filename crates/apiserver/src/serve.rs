@@ -195,6 +195,7 @@ fn assemble(options: &mut Options, store: Arc<dyn Store>, authority: Arc<Authori
         cache,
         store,
         audit: options.audit.take(),
+        intake: crate::http::body::Intake::default(),
         metrics: Metrics::default(),
         documents: Documents::default(),
         service_range: options.service_range,

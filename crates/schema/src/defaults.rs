@@ -60,9 +60,25 @@ fn drop_bad_metadata(ty: &Type, map: &mut serde_json::Map<String, Value>) {
     }
 }
 
+/// How much text defaults may add to one object, in bytes: a few elements of a list may each ask for a
+/// large one.
+const MAX_FILLED_IN: usize = 4 << 20;
+
+/// Defaults would make an object larger than is sensible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("defaults would add more than {MAX_FILLED_IN} bytes to the object")]
+pub struct TooMuchFilledIn;
+
 /// Fills in absent fields that have a default, also inside of what was filled in. A `null` that is no
 /// value of its own counts as absent: it becomes the default, or is dropped.
-pub fn apply_defaults(ty: &Type, value: &mut Value) {
+///
+/// # Errors
+/// If that would add more than 4 MiB; the value is then filled in in part.
+pub fn apply_defaults(ty: &Type, value: &mut Value) -> Result<(), TooMuchFilledIn> {
+    fill_in(ty, value, &mut { MAX_FILLED_IN })
+}
+
+fn fill_in(ty: &Type, value: &mut Value, room: &mut usize) -> Result<(), TooMuchFilledIn> {
     match (&ty.shape, value) {
         (Shape::Object(object), Value::Object(map)) => {
             map.retain(|key, value| {
@@ -76,27 +92,31 @@ pub fn apply_defaults(ty: &Type, value: &mut Value) {
                 if let Some(default) = &field.default
                     && !map.contains_key(&**name)
                 {
+                    let size = name.len() + default.to_string().len();
+                    *room = room.checked_sub(size).ok_or(TooMuchFilledIn)?;
                     map.insert(name.to_string(), default.clone());
                 }
             }
             for (key, value) in map.iter_mut() {
                 if let Some(field) = object.fields.get(key.as_str()) {
-                    apply_defaults(&field.ty, value);
+                    fill_in(&field.ty, value, room)?;
                 }
             }
         }
         (Shape::Map(inner), Value::Object(map)) => {
             map.retain(|_, value| !value.is_null() || keeps_null(&inner.values));
-            map.values_mut()
-                .for_each(|value| apply_defaults(&inner.values, value));
+            for value in map.values_mut() {
+                fill_in(&inner.values, value, room)?;
+            }
         }
         (Shape::List(list), Value::Array(items)) => {
-            items
-                .iter_mut()
-                .for_each(|item| apply_defaults(&list.items, item));
+            for item in items {
+                fill_in(&list.items, item, room)?;
+            }
         }
         _ => {}
     }
+    Ok(())
 }
 
 /// Whether `null` is a value. Where a schema leaves the type open, it may be one.

@@ -19,7 +19,7 @@ mod types;
 pub use builtin::{builtin, builtin_names, definition, definitions, reference_to};
 pub use crd::Structural;
 pub use decode::{DecodeOptions, MAX_COMPLAINTS, TypeError, Unknown, decode};
-pub use defaults::{apply_defaults, prune};
+pub use defaults::{TooMuchFilledIn, apply_defaults, prune};
 pub use error::{FieldError, FieldErrorKind};
 pub use parse::{Duplicate, Parsed, parse};
 pub use types::{Field, List, ListKind, Map, Object, PatchStrategy, Shape, StringFormat, Type};

@@ -194,7 +194,7 @@ fn items_of_sets_and_maps_are_unique() {
     );
     let mut object =
         json!({"spec": {"map": [{"name": "a"}, {"name": "a", "protocol": "UDP"}, {"name": "a"}]}});
-    structural.apply_defaults(&mut object);
+    structural.apply_defaults(&mut object).unwrap();
     let texts: Vec<String> = structural
         .validate(&object, None)
         .iter()
@@ -290,11 +290,11 @@ fn defaults_fill_what_is_absent_inside_of_what_is_there() {
         "plain": {"type": "string"},
     }));
     let mut object = json!({"spec": {"replicas": null, "nullable": null, "plain": null, "list": [{}, {"p": 1}]}});
-    structural.apply_defaults(&mut object);
+    structural.apply_defaults(&mut object).unwrap();
     let expected = json!({"spec": {"replicas": 1, "nullable": null, "nested": {"a": "a"}, "list": [{"p": 80}, {"p": 1}]}});
     assert_eq!(object, expected);
     let mut without_spec = json!({});
-    structural.apply_defaults(&mut without_spec);
+    structural.apply_defaults(&mut without_spec).unwrap();
     assert_eq!(without_spec, json!({}));
 }
 
@@ -477,10 +477,10 @@ proptest! {
         if let Ok(structural) = Structural::compile(&root) {
             let mut once = json!({"spec": value});
             structural.prune(&mut once);
-            structural.apply_defaults(&mut once);
+            structural.apply_defaults(&mut once).unwrap();
             let mut twice = once.clone();
             prop_assert!(structural.prune(&mut twice).is_empty());
-            structural.apply_defaults(&mut twice);
+            structural.apply_defaults(&mut twice).unwrap();
             prop_assert_eq!(&once, &twice);
             structural.validate(&once, None);
             // The same object again is always acceptable.
@@ -584,4 +584,18 @@ fn a_rule_that_takes_too_long_fails() {
     let found = errors(&structural, json!({"list": vec![1; 500]}));
     assert_eq!(found.len(), 1);
     assert!(found[0].contains("call cost exceeds limit"), "{found:?}");
+}
+
+#[test]
+fn defaults_cannot_make_an_object_as_large_as_they_like() {
+    let structural = Structural::compile(&json!({"type": "object", "properties": {"spec": {
+        "type": "array",
+        "items": {"type": "object", "properties": {"b": {"type": "string", "default": "x".repeat(100_000)}}},
+    }}}))
+    .unwrap();
+    let mut few = json!({"spec": [{}, {}]});
+    structural.apply_defaults(&mut few).unwrap();
+    assert_eq!(few["spec"][1]["b"].as_str().unwrap().len(), 100_000);
+    let mut many = json!({"spec": vec![json!({}); 10_000]});
+    structural.apply_defaults(&mut many).unwrap_err();
 }

@@ -122,6 +122,9 @@ pub enum StoreError {
     /// There is no room on the store's disk (or etcd's space quota is used up). Reads go on.
     #[error("no space left on the store's disk: {0}")]
     Full(String),
+    /// The value is larger than the engine takes.
+    #[error("the object is larger than the store takes: {0}")]
+    TooLarge(String),
     /// The engine cannot be reached, has no leader, or did not answer in time. Whether a write took
     /// place is not known.
     #[error("the store cannot be reached: {0}")]

@@ -123,7 +123,7 @@ async fn what_is_too_large_for_etcd_is_refused() {
         .write(put("/a/x", Expect::Absent, vec![0; 5 << 20]))
         .await;
     assert!(
-        matches!(&result, Err(StoreError::Internal(text)) if text.contains("too large")),
+        matches!(&result, Err(StoreError::TooLarge(_))),
         "{result:?}"
     );
     assert_eq!(store.get("/a/x").await.unwrap(), None);

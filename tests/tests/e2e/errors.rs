@@ -334,3 +334,42 @@ fn immutable_fields_stay() {
     http.patch(PatchKind::Merge, &format!("{path}/a"), &patch)
         .fails(422, "Invalid");
 }
+
+#[test]
+fn applies_of_many_managers_do_not_grow_an_object_without_end() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = format!("{}/grown", config_maps(&server.namespace("grown")));
+    let data: serde_json::Map<String, Value> = (0..4_000)
+        .map(|number| (format!("{:0>150}", number), json!("x")))
+        .collect();
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "grown"}, "data": data});
+    let apply = |manager: usize| {
+        http.patch(
+            PatchKind::Apply,
+            &format!("{path}?fieldManager=m{manager}&force=true"),
+            &object,
+        )
+    };
+    let refused = (0..20)
+        .map(apply)
+        .find(|answer| answer.status != 200 && answer.status != 201)
+        .expect("an end");
+    refused.fails(413, "RequestEntityTooLarge");
+    http.get(&path).ok();
+    http.delete(&path).ok();
+}
+
+#[test]
+fn a_large_request_without_the_right_is_answered_all_the_same() {
+    let server = Server::shared();
+    let path = config_maps("default");
+    let object = json!({"metadata": {"name": "x"}, "data": {"a": "x".repeat(2 << 20)}});
+    for _ in 0..5 {
+        server
+            .http()
+            .impersonate("nobody-special")
+            .post(&path, &object)
+            .fails(403, "Forbidden");
+    }
+}

@@ -107,3 +107,21 @@ fn one_of_two_servers_dies_and_nothing_is_lost() {
             == 200
     });
 }
+
+#[test]
+fn a_server_whose_etcd_is_away_is_not_ready_but_lives() {
+    let mut etcd = Etcd::start(1);
+    let server = server_on(&etcd);
+    let http = server.http();
+    assert_eq!(http.get("/readyz").text(), "ok");
+    etcd.kill(0);
+    wait_until("the server to be not ready", || {
+        let answer = http.get("/readyz");
+        answer.status == 503 && answer.text().contains("store failed")
+    });
+    assert_eq!(http.get("/livez").status, 200);
+    etcd.start_again(0);
+    wait_until("the server to be ready again", || {
+        http.get("/readyz").status == 200
+    });
+}

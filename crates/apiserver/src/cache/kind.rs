@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     ops::Bound,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use mosaic_store::Revision;
@@ -21,6 +24,8 @@ const HISTORY_CHANGES: usize = 16_384;
 const HISTORY_BYTES: usize = 16 << 20;
 /// How many changes a watcher may lag behind before it is cut off.
 const WATCHER_BACKLOG: usize = 4_096;
+/// And how many bytes; a single change may be larger.
+const WATCHER_BYTES: usize = 16 << 20;
 
 /// The part of a kind that a watcher can see at most. A change is handed only to the watchers whose
 /// scope it touches; finer selectors are the watcher's own work.
@@ -56,8 +61,29 @@ struct State {
     next_watcher: u64,
 }
 
-/// A watcher's number, and where its changes go.
-type Watcher = (u64, mpsc::Sender<Arc<Change>>);
+/// Where a watcher's changes go.
+#[derive(Debug)]
+struct Watcher {
+    id: u64,
+    changes: mpsc::Sender<Arc<Change>>,
+    /// The size of what was sent and not yet taken.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Watcher {
+    /// Whether the watcher could take a change.
+    fn send(&self, change: &Arc<Change>) -> bool {
+        let size = size(change);
+        let before = self.waiting.fetch_add(size, Ordering::Relaxed);
+        (before == 0 || before + size <= WATCHER_BYTES)
+            && self.changes.try_send(change.clone()).is_ok()
+    }
+}
+
+/// What a change that waits for a watcher holds, in bytes.
+fn size(change: &Change) -> usize {
+    256 + change.object.wire.len()
+}
 
 /// A watcher's place in a kind. Dropping it ends the watch.
 #[derive(Debug)]
@@ -67,8 +93,28 @@ pub struct Subscription {
     id: u64,
     /// Changes that happened before the subscription, oldest first.
     pub backlog: VecDeque<Arc<Change>>,
-    /// Changes since; closed when the watcher fell too far behind.
-    pub changes: mpsc::Receiver<Arc<Change>>,
+    changes: mpsc::Receiver<Arc<Change>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Subscription {
+    /// The next change since; none when the watcher fell too far behind.
+    pub async fn next(&mut self) -> Option<Arc<Change>> {
+        let change = self.changes.recv().await?;
+        self.taken(&change);
+        Some(change)
+    }
+
+    /// The next change, if it is there already.
+    pub fn next_now(&mut self) -> Option<Arc<Change>> {
+        let change = self.changes.try_recv().ok()?;
+        self.taken(&change);
+        Some(change)
+    }
+
+    fn taken(&self, change: &Change) {
+        self.waiting.fetch_sub(size(change), Ordering::Relaxed);
+    }
 }
 
 /// A revision that the history does not reach back to.
@@ -224,7 +270,7 @@ impl Kind {
     fn unsubscribe(&self, scope: &Scope, id: u64) {
         let mut state = self.state.write();
         if let Some(list) = state.watchers.get_mut(scope) {
-            list.retain(|(other, _)| *other != id);
+            list.retain(|watcher| watcher.id != id);
             if list.is_empty() {
                 state.watchers.remove(scope);
             }
@@ -252,16 +298,22 @@ impl State {
         let id = self.next_watcher;
         self.next_watcher += 1;
         let (sender, changes) = mpsc::channel(WATCHER_BACKLOG);
+        let waiting = Arc::new(AtomicUsize::new(0));
         self.watchers
             .entry(scope.clone())
             .or_default()
-            .push((id, sender));
+            .push(Watcher {
+                id,
+                changes: sender,
+                waiting: waiting.clone(),
+            });
         Subscription {
             kind,
             scope,
             id,
             backlog,
             changes,
+            waiting,
         }
     }
 
@@ -315,7 +367,7 @@ impl State {
             };
             // One that cannot take the change is too slow: its channel closes, and it resumes from the
             // last revision that it saw.
-            watchers.retain(|(_, sender)| sender.try_send(change.clone()).is_ok());
+            watchers.retain(|watcher| watcher.send(change));
             if watchers.is_empty() {
                 self.watchers.remove(&scope);
             }
@@ -326,5 +378,54 @@ impl State {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.kind.unsubscribe(&self.scope, self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(revision: Revision, size: usize) -> mosaic_store::Entry {
+        let text = format!(
+            r#"{{"metadata":{{"name":"a","namespace":"n"}},"data":"{}"}}"#,
+            "x".repeat(size)
+        );
+        mosaic_store::Entry {
+            key: "/core/configmaps/n/a".into(),
+            value: text.into(),
+            revision,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_does_not_read_is_cut_off_before_it_holds_much() {
+        let kind = Arc::new(Kind::new(Paths::default(), None, 0));
+        let mut slow = kind.subscribe(Scope::All, 0).unwrap();
+        let mut quick = kind.subscribe(Scope::All, 0).unwrap();
+        for revision in 1..=40 {
+            kind.put(&entry(revision, 1 << 20));
+            assert_eq!(
+                quick.next().await.unwrap().object.revision,
+                revision,
+                "one that reads sees everything"
+            );
+        }
+        let mut seen = 0;
+        while let Some(change) = slow.next().await {
+            seen += 1;
+            assert_eq!(change.object.revision, seen);
+        }
+        assert_eq!(
+            seen, 15,
+            "16 MiB hold fifteen changes of a little over 1 MiB"
+        );
+    }
+
+    #[tokio::test]
+    async fn one_change_of_any_size_reaches_a_watcher() {
+        let kind = Arc::new(Kind::new(Paths::default(), None, 0));
+        let mut watcher = kind.subscribe(Scope::All, 0).unwrap();
+        kind.put(&entry(1, WATCHER_BYTES * 2));
+        assert_eq!(watcher.next().await.unwrap().object.revision, 1);
     }
 }

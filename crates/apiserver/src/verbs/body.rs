@@ -209,7 +209,9 @@ pub fn shape(kind: &Kind, object: &mut Value, complaints: &mut Vec<String>) -> R
         Some(Some(structural)) => {
             let unknown = structural.prune(object);
             complaints.extend(unknown.iter().map(ToString::to_string));
-            structural.apply_defaults(object);
+            structural
+                .apply_defaults(object)
+                .map_err(|error| Status::new(Reason::RequestEntityTooLarge, error.to_string()))?;
             check_metadata(object).map_err(|e| wrong(&e))?;
         }
         Some(None) => check_metadata(object).map_err(|e| wrong(&e))?,

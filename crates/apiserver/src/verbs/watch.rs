@@ -285,11 +285,11 @@ impl State {
         }
         tokio::select! {
             biased;
-            change = self.subscription.changes.recv() => match change {
+            change = self.subscription.next() => match change {
                 Some(change) => {
                     self.ready.lines.extend(self.ready.view.change(&change));
                     while self.ready.lines.len() < 64 {
-                        let Ok(change) = self.subscription.changes.try_recv() else { break };
+                        let Some(change) = self.subscription.next_now() else { break };
                         self.ready.lines.extend(self.ready.view.change(&change));
                     }
                 }
@@ -300,7 +300,7 @@ impl State {
             _ = self.bookmark.tick(), if self.ready.view.bookmarks => {
                 // Every change up to this revision has been handed to the channel already.
                 let revision = self.cache.revision();
-                while let Ok(change) = self.subscription.changes.try_recv() {
+                while let Some(change) = self.subscription.next_now() {
                     self.ready.lines.extend(self.ready.view.change(&change));
                 }
                 self.ready.lines.push_back(self.ready.view.bookmark(revision, false));

@@ -458,7 +458,11 @@ impl Compiler {
             );
             return;
         }
-        crate::apply_defaults(&compiled.ty, &mut filled);
+        if let Err(error) = crate::apply_defaults(&compiled.ty, &mut filled) {
+            self.errors
+                .invalid(props.path, "default", default.clone(), error.to_string());
+            return;
+        }
         if let Some(error) = validate(&compiled.node, &filled, None).into_iter().next() {
             self.errors.invalid(
                 props.path,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{FieldError, Type, Unknown};
+use crate::{FieldError, TooMuchFilledIn, Type, Unknown};
 
 use node::Node;
 
@@ -61,8 +61,11 @@ impl Structural {
     }
 
     /// Fills in absent fields that have a default, and drops `null`s that are not values.
-    pub fn apply_defaults(&self, value: &mut Value) {
-        crate::apply_defaults(&self.ty, value);
+    ///
+    /// # Errors
+    /// If that would make the value too large.
+    pub fn apply_defaults(&self, value: &mut Value) -> Result<(), TooMuchFilledIn> {
+        crate::apply_defaults(&self.ty, value)
     }
 
     /// What is wrong with a value; empty if it is valid. On an update, `old` is the stored object:

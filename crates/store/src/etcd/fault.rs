@@ -52,6 +52,7 @@ pub(crate) fn fault(error: &Error) -> Fault {
 mod code {
     pub(super) const CANCELLED: i32 = 1;
     pub(super) const UNKNOWN: i32 = 2;
+    pub(super) const INVALID_ARGUMENT: i32 = 3;
     pub(super) const DEADLINE_EXCEEDED: i32 = 4;
     pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
     pub(super) const OUT_OF_RANGE: i32 = 11;
@@ -67,9 +68,10 @@ fn of_status(number: i32, message: &str, connection_refused: bool) -> Fault {
         code::OUT_OF_RANGE if message.contains("too large") => Fault::TooLarge(text),
         code::RESOURCE_EXHAUSTED if message.contains("space exceeded") => Fault::NoSpace(text),
         code::RESOURCE_EXHAUSTED if message.contains("too many requests") => Fault::NotTaken(text),
-        code::RESOURCE_EXHAUSTED if message.contains("larger than max") => Fault::Refused(
-            "the request is too large: etcd takes up to its --max-request-bytes".into(),
-        ),
+        code::RESOURCE_EXHAUSTED if message.contains("larger than max") => Fault::TooLarge(text),
+        code::INVALID_ARGUMENT if message.contains("too large") => {
+            Fault::TooLarge("it takes requests of up to its --max-request-bytes".into())
+        }
         // A member without a leader turns calls away before it proposes them.
         code::UNAVAILABLE if connection_refused || message == "etcdserver: no leader" => {
             Fault::NotTaken(text)
@@ -144,7 +146,7 @@ mod tests {
         ));
         assert!(matches!(
             of_status(3, "etcdserver: request is too large", false),
-            Fault::Refused(_)
+            Fault::TooLarge(_)
         ));
     }
 }

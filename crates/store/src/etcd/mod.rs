@@ -281,6 +281,7 @@ fn failed(fault: Fault) -> StoreError {
             StoreError::Unavailable(format!("etcd: {text}"))
         }
         Fault::NoSpace(text) => StoreError::Full(text),
+        Fault::TooLarge(text) => StoreError::TooLarge(format!("etcd: {text}")),
         other => StoreError::Internal(format!("etcd: {}", other.text())),
     }
 }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
-use mosaic_api::{Status, meta};
+use mosaic_api::{Reason, Status, meta};
 use mosaic_patch::managed::{self, Writer};
 use mosaic_schema::FieldError;
 use mosaic_store::{Entry, Expect, Revision, StoreError, Write};
@@ -33,6 +33,7 @@ use crate::{
     app::App,
     cache::Object,
     codec, convert, error,
+    http::body::MAX_BODY,
     kinds::{Conversion, Kind},
 };
 
@@ -243,9 +244,20 @@ async fn create_shaped(
                 warnings,
             });
         }
-        let key: Arc<str> = kind.storage_key(&call.path.namespace, &name).into();
-        match store(app, kind, key, Expect::Absent, &new).await {
-            Ok((revision, stored)) => {
+        let stored = match encode_bounded(kind, &new) {
+            Ok(stored) => stored,
+            Err(too_large) => {
+                claims.give_back(app).await;
+                return Err(too_large);
+            }
+        };
+        let write = Write {
+            key: kind.storage_key(&call.path.namespace, &name).into(),
+            expect: Expect::Absent,
+            value: Some(stored.clone()),
+        };
+        match app.commit(write).await {
+            Ok(revision) => {
                 meta::set(&mut new, "resourceVersion", json!(revision.to_string()));
                 return Ok(Written {
                     object: new,
@@ -434,7 +446,13 @@ async fn modify_once(
     let stored = if gone {
         None
     } else {
-        Some(encode(kind, &new)?)
+        match encode_bounded(kind, &new) {
+            Ok(stored) => Some(stored),
+            Err(too_large) => {
+                claims.give_back(app).await;
+                return Err(too_large);
+            }
+        }
     };
     let write = Write {
         key: current.key.clone(),
@@ -468,6 +486,25 @@ async fn modify_once(
     }
 }
 
+/// The largest object that is stored, in bytes: what may come in one request, and what the server adds.
+/// Applies of many managers can make an object larger than any request.
+const MAX_OBJECT: usize = MAX_BODY + (1 << 20);
+
+/// The stored form of a new or changed object.
+fn encode_bounded(kind: &Kind, object: &Value) -> Result<Bytes, Status> {
+    let bytes = encode(kind, object)?;
+    if bytes.len() > MAX_OBJECT {
+        return Err(Status::new(
+            Reason::RequestEntityTooLarge,
+            format!(
+                "the object would be {} bytes with what the server keeps with it: limit is {MAX_OBJECT}",
+                bytes.len()
+            ),
+        ));
+    }
+    Ok(bytes)
+}
+
 /// The stored form of a served object.
 pub(super) fn encode(kind: &Kind, object: &Value) -> Result<Bytes, Status> {
     let bytes = match kind.conversion {
@@ -475,22 +512,6 @@ pub(super) fn encode(kind: &Kind, object: &Value) -> Result<Bytes, Status> {
         _ => codec::encode(&convert::stored(kind, object.clone())),
     };
     bytes.map_err(Status::internal)
-}
-
-async fn store(
-    app: &App,
-    kind: &Kind,
-    key: Arc<str>,
-    expect: Expect,
-    object: &Value,
-) -> Result<(Revision, Bytes), StoreError> {
-    let value = encode(kind, object).map_err(|status| StoreError::Internal(status.message))?;
-    let write = Write {
-        key,
-        expect,
-        value: Some(value.clone()),
-    };
-    Ok((app.commit(write).await?, value))
 }
 
 /// What clients get of an object that was stored at a revision, if its kind is served as it is stored.
