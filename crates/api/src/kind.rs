@@ -89,6 +89,9 @@ pub struct CustomVersion {
 pub struct SelectableField {
     /// The path without a leading dot, such as `spec.nodeName`.
     pub path: Arc<str>,
+    /// Where its value stands in a stored object, where that is elsewhere: the first of these paths that
+    /// is not empty counts. The names of some fields are older than where their values stand.
+    pub stored_at: &'static [&'static str],
     /// What an absent field counts as, such as `Pending` for a pod's `status.phase`.
     pub default: &'static str,
 }

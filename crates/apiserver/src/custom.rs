@@ -96,6 +96,7 @@ fn row(definition: &Value, version: &Value, storage_version: Arc<str>) -> Resour
             .flatten()
             .map(|field| SelectableField {
                 path: dotless(field, "/jsonPath"),
+                stored_at: &[],
                 default: "",
             })
             .collect(),

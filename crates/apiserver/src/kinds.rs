@@ -21,9 +21,21 @@ pub struct Kind {
     pub prefix: String,
     /// What is done to stored objects before they are sent.
     pub conversion: Conversion,
-    /// The kind's place among selectable fields: (path that a selector names, place in the cache's
-    /// facts, what an absent field counts as).
-    pub fields: Vec<(Arc<str>, usize, &'static str)>,
+    /// The fields that a selector may name.
+    pub fields: Vec<Selectable>,
+    /// The paths whose values the cache keeps of each object, for selectors.
+    facts: Vec<Arc<str>>,
+}
+
+/// A field that a selector may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selectable {
+    /// The path that a selector names.
+    pub path: Arc<str>,
+    /// The places of its value in the cache's facts; the first that is not empty counts.
+    pub places: Vec<usize>,
+    /// What an absent field counts as.
+    pub default: &'static str,
 }
 
 /// How the stored form of an object differs from the served one.
@@ -177,13 +189,8 @@ fn path_key(kind: &Kind) -> String {
 }
 
 fn declare(cache: &Cache, kind: &Kind) {
-    let indexed = kind
-        .fields
-        .iter()
-        .find(|(path, ..)| &**path == INDEXED)
-        .map(|(_, place, _)| *place);
-    let fields = kind.fields.iter().map(|(path, ..)| path.clone());
-    cache.declare(&kind.prefix, fields, indexed);
+    let indexed = kind.facts.iter().position(|path| **path == *INDEXED);
+    cache.declare(&kind.prefix, kind.facts.iter().cloned(), indexed);
 }
 
 fn kind(row: Resource, stored_fields: &[SelectableField]) -> Kind {
@@ -192,29 +199,58 @@ fn kind(row: Resource, stored_fields: &[SelectableField]) -> Kind {
         Source::BuiltIn => Conversion::None,
         Source::Custom(_) => Conversion::ApiVersion,
     };
+    let mut facts: Vec<Arc<str>> = Vec::new();
+    let stored: Vec<Selectable> = stored_fields
+        .iter()
+        .map(|field| Selectable {
+            path: field.path.clone(),
+            places: places(field, &mut facts),
+            default: field.default,
+        })
+        .collect();
     let fields = if conversion == Conversion::Event {
         row.selectable_fields
             .iter()
             .filter_map(|field| {
                 let core = mosaic_api::events::core_path(&field.path);
-                let place = stored_fields
-                    .iter()
-                    .position(|stored| *stored.path == *core)?;
-                Some((field.path.clone(), place, field.default))
+                let stored = stored.iter().find(|stored| *stored.path == *core)?;
+                Some(Selectable {
+                    path: field.path.clone(),
+                    ..stored.clone()
+                })
             })
             .collect()
     } else {
-        stored_fields
-            .iter()
-            .enumerate()
-            .map(|(at, field)| (field.path.clone(), at, field.default))
-            .collect()
+        stored
     };
     Kind {
         api_version: row.api_version(),
         prefix: row.storage_prefix(),
         conversion,
         fields,
+        facts,
         row,
     }
+}
+
+/// The places of a field's values among the facts, which get what is not there yet.
+fn places(field: &SelectableField, facts: &mut Vec<Arc<str>>) -> Vec<usize> {
+    let own = [&*field.path];
+    let paths = if field.stored_at.is_empty() {
+        &own
+    } else {
+        field.stored_at
+    };
+    paths
+        .iter()
+        .map(|path| {
+            facts
+                .iter()
+                .position(|known| **known == **path)
+                .unwrap_or_else(|| {
+                    facts.push((*path).into());
+                    facts.len() - 1
+                })
+        })
+        .collect()
 }

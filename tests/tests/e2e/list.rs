@@ -173,3 +173,67 @@ fn lists_of_all_namespaces_and_of_none() {
     let none = http.get(&config_maps("nowhere")).ok();
     assert!(names(&none).is_empty());
 }
+
+#[test]
+fn field_selectors_find_values_where_they_are_stored() {
+    let server = Server::shared();
+    let http = server.http();
+    let namespace = server.namespace("fields-stored");
+    let pods = format!("/api/v1/namespaces/{namespace}/pods");
+    let containers = json!([{"name": "main", "image": "example.com/app:1"}]);
+    for (name, spec) in [
+        ("placed", json!({"nodeName": "x", "containers": containers})),
+        ("waiting", json!({"containers": containers})),
+    ] {
+        let pod = json!({"metadata": {"name": name}, "spec": spec});
+        http.post(&pods, &pod).ok();
+    }
+    let found = |path: &str, selector: &str| {
+        let list = http.get(&format!("{path}?fieldSelector={selector}")).ok();
+        names(&list).join(",")
+    };
+    assert_eq!(found(&pods, "spec.nodeName=x"), "placed");
+    assert_eq!(found(&pods, "spec.nodeName="), "waiting");
+    assert_eq!(found(&pods, "spec.nodeName!=x,metadata.name!=y"), "waiting");
+    assert_eq!(found(&pods, "status.phase=Pending"), "placed,waiting");
+    assert_eq!(found(&pods, "status.phase!=Pending"), "");
+    http.get(&format!("{pods}?fieldSelector=spec.foo=1"))
+        .fails(400, "BadRequest");
+
+    let jobs = format!("/apis/batch/v1/namespaces/{namespace}/jobs");
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": containers}});
+    for (name, completions) in [("new", 1), ("done", 2)] {
+        let job = json!({"metadata": {"name": name}, "spec": {"completions": completions, "template": template}});
+        http.post(&jobs, &job).ok();
+    }
+    let status = json!({"status": {"succeeded": 1}});
+    http.patch(PatchKind::Merge, &format!("{jobs}/done/status"), &status)
+        .ok();
+    assert_eq!(found(&jobs, "status.successful=1"), "done");
+    assert_eq!(found(&jobs, "status.successful=0"), "new");
+
+    let events = format!("/api/v1/namespaces/{namespace}/events");
+    let about = json!({"kind": "Pod", "namespace": namespace, "name": "placed"});
+    let counted = json!({
+        "metadata": {"name": "old"}, "involvedObject": about, "type": "Normal", "reason": "Test",
+        "source": {"component": "kubelet"},
+    });
+    let newer = json!({
+        "metadata": {"name": "new"}, "involvedObject": about, "type": "Normal", "reason": "Test",
+        "action": "Testing", "reportingComponent": "scheduler", "reportingInstance": "scheduler-0",
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+    });
+    http.post(&events, &counted).ok();
+    http.post(&events, &newer).ok();
+    assert_eq!(found(&events, "source=kubelet"), "old");
+    assert_eq!(found(&events, "source=scheduler"), "new");
+    assert_eq!(found(&events, "reportingComponent=scheduler"), "new");
+    let newer = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+    assert_eq!(
+        found(
+            &newer,
+            "regarding.name=placed,type=Normal,reportingController=scheduler"
+        ),
+        "new"
+    );
+}

@@ -106,19 +106,22 @@ fn pods() -> Row {
 /// Both forms are one set of objects, stored as core's; [`crate::events`] turns one into the other.
 fn event_rows() -> Vec<Row> {
     vec![
-        row("Event", "events").short(&["ev"]).select(&[
-            ("involvedObject.kind", ""),
-            ("involvedObject.namespace", ""),
-            ("involvedObject.name", ""),
-            ("involvedObject.uid", ""),
-            ("involvedObject.apiVersion", ""),
-            ("involvedObject.resourceVersion", ""),
-            ("involvedObject.fieldPath", ""),
-            ("reason", ""),
-            ("reportingComponent", ""),
-            ("source", ""),
-            ("type", ""),
-        ]),
+        row("Event", "events")
+            .short(&["ev"])
+            .select(&[
+                ("involvedObject.kind", ""),
+                ("involvedObject.namespace", ""),
+                ("involvedObject.name", ""),
+                ("involvedObject.uid", ""),
+                ("involvedObject.apiVersion", ""),
+                ("involvedObject.resourceVersion", ""),
+                ("involvedObject.fieldPath", ""),
+                ("reason", ""),
+                ("reportingComponent", ""),
+                ("source", ""),
+                ("type", ""),
+            ])
+            .stored_at("source", &["source.component", "reportingComponent"]),
         Row::new("events.k8s.io", "v1", "Event", "events")
             .short(&["ev"])
             .stored_in("")

@@ -179,8 +179,18 @@ impl Row {
             .selectable_fields
             .extend(fields.iter().map(|&(path, default)| SelectableField {
                 path: path.into(),
+                stored_at: &[],
                 default,
             }));
+        self
+    }
+
+    /// Where the value of a selectable field stands, if not under its own path.
+    fn stored_at(mut self, path: &str, stored_at: &'static [&'static str]) -> Self {
+        let fields = self.0.selectable_fields.iter_mut();
+        for field in fields.filter(|field| *field.path == *path) {
+            field.stored_at = stored_at;
+        }
         self
     }
 

@@ -36,7 +36,9 @@ pub(super) fn rows() -> Vec<Row> {
             .status()
             .scale(),
         batch("CronJob", "cronjobs").short(&["cj"]),
-        batch("Job", "jobs").select(&[("status.successful", "0")]),
+        batch("Job", "jobs")
+            .select(&[("status.successful", "0")])
+            .stored_at("status.successful", &["status.succeeded"]),
         Row::new(
             "autoscaling",
             "v2",

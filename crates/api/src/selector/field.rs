@@ -1,14 +1,8 @@
 //! Field selectors: what they ask of an object's fields.
 
-use std::{borrow::Cow, fmt};
-
-use serde_json::Value;
+use std::fmt;
 
 use super::{MAX_BYTES, SelectorError};
-use crate::{
-    events,
-    kind::{Resource, Source},
-};
 
 /// One condition: a field is, or is not, a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,60 +70,6 @@ impl FieldSelector {
     pub fn requirements(&self) -> &[FieldRequirement] {
         &self.requirements
     }
-
-    /// Whether it selects everything.
-    pub fn is_everything(&self) -> bool {
-        self.requirements.is_empty()
-    }
-
-    /// The one value that a field must have, where the selector says so.
-    pub fn exact(&self, field: &str) -> Option<&str> {
-        self.requirements
-            .iter()
-            .find(|requirement| requirement.field == field && !requirement.negated)
-            .map(|requirement| requirement.value.as_str())
-    }
-
-    /// Refuses fields that objects of this kind cannot be selected by.
-    ///
-    /// # Errors
-    ///
-    /// Names the first such field.
-    pub fn check(&self, resource: &Resource) -> Result<(), SelectorError> {
-        let known = |field: &str| {
-            field == "metadata.name"
-                || field == "metadata.namespace" && (resource.namespaced || is_built_in(resource))
-                || resource
-                    .selectable_fields
-                    .iter()
-                    .any(|selectable| *selectable.path == *field)
-        };
-        let unknown = self.requirements.iter().find(|r| !known(&r.field));
-        let Some(FieldRequirement { field, .. }) = unknown else {
-            return Ok(());
-        };
-        Err(SelectorError(
-            if is_built_in(resource) && resource.selectable_fields.is_empty() {
-                format!(
-                    "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
-                )
-            } else {
-                format!("field label not supported: {field}")
-            },
-        ))
-    }
-
-    /// Whether values that are looked up by field meet every requirement.
-    pub fn matches<'a>(&self, value: impl Fn(&str) -> Cow<'a, str>) -> bool {
-        self.requirements.iter().all(|requirement| {
-            (value(&requirement.field) == requirement.value) != requirement.negated
-        })
-    }
-
-    /// Whether an object, as it is stored, meets every requirement.
-    pub fn matches_object(&self, resource: &Resource, object: &Value) -> bool {
-        self.matches(|field| field_value(resource, object, field))
-    }
 }
 
 impl fmt::Display for FieldSelector {
@@ -141,43 +81,6 @@ impl fmt::Display for FieldSelector {
             write!(f, "{comma}{}{operator}{value}", requirement.field)?;
         }
         Ok(())
-    }
-}
-
-fn is_built_in(resource: &Resource) -> bool {
-    matches!(resource.source, Source::BuiltIn)
-}
-
-/// What a field counts as for a selector, in an object as it is stored. Fields that are absent, or
-/// that are no scalar, count as the default of the row.
-pub fn field_value<'a>(resource: &Resource, object: &'a Value, field: &str) -> Cow<'a, str> {
-    let default = resource
-        .selectable_fields
-        .iter()
-        .find(|selectable| *selectable.path == *field)
-        .map_or("", |selectable| selectable.default);
-    let found = match (&*resource.group, &*resource.kind, field) {
-        // The names of these fields are older than where their values stand.
-        ("batch", "Job", "status.successful") => lookup(object, "status.succeeded"),
-        ("", "Event", "source") => match lookup(object, "source.component") {
-            Some(component) if !component.is_empty() => Some(component),
-            _ => lookup(object, "reportingComponent"),
-        },
-        ("events.k8s.io", "Event", field) => lookup(object, &events::core_path(field)),
-        _ => lookup(object, field),
-    };
-    found.unwrap_or(Cow::Borrowed(default))
-}
-
-fn lookup<'a>(object: &'a Value, path: &str) -> Option<Cow<'a, str>> {
-    let mut value = object;
-    for name in path.split('.') {
-        value = value.get(name)?;
-    }
-    match value {
-        Value::String(text) => Some(Cow::Borrowed(text)),
-        Value::Bool(_) | Value::Number(_) => Some(Cow::Owned(value.to_string())),
-        _ => None,
     }
 }
 

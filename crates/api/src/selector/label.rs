@@ -364,11 +364,6 @@ impl fmt::Display for Requirement {
     }
 }
 
-/// Labels as one text, `a=b,c=d`, sorted by key; empty for none.
-pub fn format_labels(labels: &Map<String, Value>) -> String {
-    LabelSelector::from_labels(labels).to_string()
-}
-
 /// What is wrong with a key, if anything.
 pub(super) fn key_error(key: &str, path: &str) -> Option<String> {
     let wrong = names::qualified_name(key);

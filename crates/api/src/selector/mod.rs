@@ -6,8 +6,8 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use field::{FieldRequirement, FieldSelector, field_value};
-pub use label::{LabelSelector, Labels, Operator, Requirement, format_labels};
+pub use field::{FieldRequirement, FieldSelector};
+pub use label::{LabelSelector, Labels, Operator, Requirement};
 
 /// The most bytes that the text of a selector may have.
 pub const MAX_BYTES: usize = 64 * 1024;

@@ -24,7 +24,10 @@ pub struct Selection {
 enum Place {
     Name,
     Namespace,
-    Fact { at: usize, default: &'static str },
+    Fact {
+        places: Vec<usize>,
+        default: &'static str,
+    },
 }
 
 impl Selection {
@@ -73,12 +76,15 @@ impl Selection {
         let place = match field {
             "metadata.name" => Place::Name,
             "metadata.namespace" if kind.namespaced => Place::Namespace,
-            _ => match kind.fields.iter().find(|(path, ..)| **path == *field) {
-                Some((path, at, default)) => {
-                    if equal && &**path == "spec.nodeName" && !value.is_empty() {
+            _ => match kind.fields.iter().find(|known| *known.path == *field) {
+                Some(known) => {
+                    if equal && &*known.path == "spec.nodeName" && !value.is_empty() {
                         self.scope = Scope::Indexed(value.into());
                     }
-                    Place::Fact { at: *at, default }
+                    Place::Fact {
+                        places: known.places.clone(),
+                        default: known.default,
+                    }
                 }
                 None => {
                     return Err(Status::bad_request(format!(
@@ -109,11 +115,10 @@ impl Selection {
                 let value = match place {
                     Place::Name => object.name(),
                     Place::Namespace => object.namespace(),
-                    Place::Fact { at, default } => object
-                        .facts
-                        .fields
-                        .get(*at)
-                        .and_then(Option::as_deref)
+                    Place::Fact { places, default } => places
+                        .iter()
+                        .filter_map(|at| object.facts.fields.get(*at)?.as_deref())
+                        .find(|value| !value.is_empty())
                         .unwrap_or(default),
                 };
                 (value == wanted) == *equal
