@@ -130,7 +130,7 @@ impl Server {
         let resolver = ServingResolver::new(&certificate)?;
         let tls = pki::rustls_server_config(&authority, resolver.clone())?;
         tokio::spawn(renew(app.clone(), resolver, certificate, directory, names));
-        tokio::spawn(compact(app.clone()));
+        tokio::spawn(tend(app.clone()));
         let advertised = SocketAddr::new(options.advertise.unwrap_or(address.ip()), address.port());
         bootstrap::run(&app, advertised)
             .await
@@ -236,7 +236,7 @@ async fn load(app: &Arc<App>) -> Result<(), ServerError> {
     app.cache.load().await?;
     tokio::spawn(app.cache.clone().follow());
     if app.store.exclusive() {
-        crate::admission::sweep_claims(app).await;
+        crate::admission::sweep_all(app).await;
     }
     Ok(())
 }
@@ -291,12 +291,15 @@ async fn renew(
     }
 }
 
+/// Looks after the store from time to time.
+///
 /// Forgets history that nobody can be reading any more. Pages of a list and watches that resume have
 /// this long; after it they are told to start again.
-async fn compact(app: Arc<App>) {
+async fn tend(app: Arc<App>) {
     let mut interval = tokio::time::interval(COMPACT_EVERY);
     interval.tick().await;
     let mut earlier = app.cache.revision();
+    let mut orphans = crate::admission::Orphans::default();
     loop {
         tokio::select! {
             _ = interval.tick() => {}
@@ -306,6 +309,7 @@ async fn compact(app: Arc<App>) {
             tracing::warn!(%error, "the store's history could not be compacted; trying again later");
         }
         earlier = app.cache.revision();
+        orphans.sweep(&app).await;
     }
 }
 

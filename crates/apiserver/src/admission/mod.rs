@@ -13,6 +13,8 @@ mod services;
 use mosaic_api::Status;
 use serde_json::Value;
 
+pub use services::{Orphans, sweep_all};
+
 use crate::{
     app::App,
     kinds::Kind,
@@ -146,7 +148,7 @@ pub struct Claims {
 
 impl Claims {
     /// Gives everything back, as the write did not happen. What cannot be given back now is found by
-    /// the controllers that count again.
+    /// [`Orphans`] and by the controller that counts quotas.
     pub async fn give_back(self, app: &App) {
         for key in self.keys {
             services::forget(app, &key).await;
@@ -185,9 +187,4 @@ fn namespace_is_open(app: &App, attempt: &Attempt<'_>) -> Result<(), Status> {
         return Err(status);
     }
     Ok(())
-}
-
-/// Gives back what a crash left claimed. For a store that no other server writes to, before serving.
-pub async fn sweep_claims(app: &App) {
-    services::sweep(app).await;
 }

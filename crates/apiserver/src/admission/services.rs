@@ -1,13 +1,13 @@
 //! The addresses and ports of services: given out by the server, each to one service.
 //!
 //! A claim is a key of its own in the store, created only if it is absent: whichever server and request
-//! come first have it. What a crash leaves behind, claimed but unused, [`sweep`] finds.
+//! come first have it. What a crash leaves behind, claimed but unused, [`Orphans`] finds.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use mosaic_api::{Status, meta};
 use mosaic_schema::FieldError;
-use mosaic_store::{Expect, StoreError, Write};
+use mosaic_store::{Expect, Revision, StoreError, Write};
 use serde_json::{Value, json};
 
 use super::{Attempt, Claims};
@@ -228,16 +228,19 @@ async fn take(app: &App, key: &str, owner: &str, claims: &mut Claims) -> Result<
 
 /// Gives a claimed key back.
 pub(super) async fn forget(app: &App, key: &str) {
-    let Ok(Some(entry)) = app.store.get(key).await else {
-        return;
-    };
+    if let Ok(Some(entry)) = app.store.get(key).await {
+        forget_at(app, key.into(), entry.revision).await;
+    }
+}
+
+async fn forget_at(app: &App, key: Arc<str>, revision: Revision) {
     let write = Write {
-        key: Arc::from(key),
-        expect: Expect::At(entry.revision),
+        key: key.clone(),
+        expect: Expect::At(revision),
         value: None,
     };
     if let Err(error) = app.store.write(write).await {
-        tracing::warn!(%error, key, "a claim could not be given back; the next sweep will");
+        tracing::warn!(%error, %key, "a claim could not be given back; it is tried again");
     }
 }
 
@@ -252,24 +255,80 @@ pub(super) async fn release(app: &App, service: &Value) {
     }
 }
 
-/// Gives back every claim whose service is gone or no longer uses it: what a crash between claiming and
-/// writing left. Called when the server has just started, before it serves.
-pub async fn sweep(app: &App) {
-    for prefix in [ADDRESSES, PORTS] {
-        for claim in app.cache.kind(prefix).list(prefix) {
-            let value = claim.value();
-            let owner = meta::name(&value).to_owned();
-            let subject = claim.name();
-            let used = owner.split_once('/').is_some_and(|(namespace, name)| {
-                app.object("", "Service", namespace, name)
-                    .is_some_and(|service| {
-                        address(&service) == subject
-                            || node_ports(&service).any(|port| port.to_string() == subject)
-                    })
-            });
-            if !used {
-                forget(app, &claim.key).await;
-            }
+/// Claims whose service is gone or does not use them: what a crash between claiming and writing left, or a
+/// service that is about to be written.
+#[derive(Debug, Default)]
+pub struct Orphans(HashMap<Arc<str>, Revision>);
+
+impl Orphans {
+    /// Gives back every claim that was unused when last looked and still is. As writes of other servers
+    /// claim before they write, a claim must have been unused for the time between two calls, which is
+    /// longer than any write takes.
+    pub async fn sweep(&mut self, app: &App) {
+        // A cache that lags behind could show a claim without its service.
+        if app.cache.fresh().await.is_err() {
+            return;
         }
+        for (key, revision) in self.still(unused(app)) {
+            forget_at(app, key, revision).await;
+        }
+    }
+
+    /// The claims that were unused when last asked as well; the others are remembered.
+    fn still(&mut self, unused: Vec<(Arc<str>, Revision)>) -> Vec<(Arc<str>, Revision)> {
+        let seen = std::mem::take(&mut self.0);
+        let (still, new): (Vec<_>, Vec<_>) = unused
+            .into_iter()
+            .partition(|(key, revision)| seen.get(key) == Some(revision));
+        self.0.extend(new);
+        still
+    }
+}
+
+/// Gives back every claim that no service uses. Called when a server that has the store for itself has just
+/// started, before it serves.
+pub async fn sweep_all(app: &App) {
+    for (key, revision) in unused(app) {
+        forget_at(app, key, revision).await;
+    }
+}
+
+fn unused(app: &App) -> Vec<(Arc<str>, Revision)> {
+    let claims = [ADDRESSES, PORTS]
+        .into_iter()
+        .flat_map(|prefix| app.cache.kind(prefix).list(prefix));
+    claims
+        .filter(|claim| {
+            let value = claim.value();
+            let subject = claim.name();
+            let owner = meta::name(&value).split_once('/');
+            let service =
+                owner.and_then(|(namespace, name)| app.object("", "Service", namespace, name));
+            !service.is_some_and(|service| {
+                address(&service) == subject
+                    || node_ports(&service).any(|port| port.to_string() == subject)
+            })
+        })
+        .map(|claim| (claim.key.clone(), claim.revision))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_given_back_when_it_was_unused_twice() {
+        let mut orphans = Orphans::default();
+        let claim = |key: &str, revision| (Arc::from(key), revision);
+        assert_eq!(orphans.still(vec![claim("a", 1), claim("b", 2)]), []);
+        // Meanwhile b was given back and claimed again by a service that is being written.
+        assert_eq!(
+            orphans.still(vec![claim("a", 1), claim("b", 5), claim("c", 6)]),
+            [claim("a", 1)]
+        );
+        // c is used now.
+        assert_eq!(orphans.still(vec![claim("b", 5)]), [claim("b", 5)]);
+        assert_eq!(orphans.still(vec![claim("c", 6)]), []);
     }
 }
