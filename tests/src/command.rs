@@ -192,6 +192,23 @@ impl Following {
         }
     }
 
+    /// The next line that it writes, where it may have missed what it is to tell: `again` is called until
+    /// there is one.
+    ///
+    /// # Panics
+    /// If it ends instead, or writes nothing for too long.
+    #[track_caller]
+    pub fn next_line_after(&mut self, mut again: impl FnMut()) -> String {
+        let until = Instant::now() + deadline();
+        while Instant::now() < until {
+            again();
+            if let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
+                return line;
+            }
+        }
+        self.next_line()
+    }
+
     /// The id of its process.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -69,7 +69,7 @@ fn every_figure_is_there_with_sqlite() {
 #[test]
 fn every_figure_is_there_with_etcd() {
     let figures = figures("etcd");
-    assert!(figures["raw_etcd_configmap_size_writes_per_second"].is_number());
+    assert!(figures["raw_etcd_configmap_size_creates_per_second"].is_number());
 }
 
 #[test]

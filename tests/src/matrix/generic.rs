@@ -366,12 +366,20 @@ fn watch(stage: &Stage, kind: &Kind) {
     let mut watching = stage.kubectl.follow(&line);
     assert!(watching.next_line().starts_with("ADDED"));
     let path = format!("{}/{}", kind.path(&stage.namespace), stage.name(kind));
-    let labels = json!({"metadata": {"labels": {"watched": "yes"}}});
-    stage
-        .http
-        .patch(crate::PatchKind::Merge, &path, &labels)
-        .ok();
-    while !watching.next_line().starts_with("MODIFIED") {}
+    // kubectl does not show what happens before its watch is open.
+    let mut turn = 0;
+    let mut change = || {
+        turn += 1;
+        let labels = json!({"metadata": {"labels": {"watched": turn.to_string()}}});
+        stage
+            .http
+            .patch(crate::PatchKind::Merge, &path, &labels)
+            .ok();
+    };
+    while !watching
+        .next_line_after(&mut change)
+        .starts_with("MODIFIED")
+    {}
 }
 
 fn diff(stage: &Stage, kind: &Kind) {
