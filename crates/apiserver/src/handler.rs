@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, request::Parts};
+use http::{HeaderValue, Method, Request, Response, Version, request::Parts};
 use hyper::body::Body as HttpBody;
 use mosaic_api::Status;
 use mosaic_auth::{Attributes, User};
@@ -44,7 +44,10 @@ where
     let response = match answer(&app, &mut parts, &mut body, &mut seen).await {
         Ok(response) => response,
         Err(status) => {
-            if let Some(unread) = body {
+            // HTTP/2 ends the one stream; HTTP/1.1 would break the connection under a client that writes.
+            if let Some(unread) = body
+                && parts.version < Version::HTTP_2
+            {
                 discard(unread, &parts.headers).await;
             }
             seen.trail.failed(&status);

@@ -92,7 +92,7 @@ fn fill_in(ty: &Type, value: &mut Value, room: &mut usize) -> Result<(), TooMuch
                 if let Some(default) = &field.default
                     && !map.contains_key(&**name)
                 {
-                    let size = name.len() + default.to_string().len();
+                    let size = name.len() + size(default);
                     *room = room.checked_sub(size).ok_or(TooMuchFilledIn)?;
                     map.insert(name.to_string(), default.clone());
                 }
@@ -117,6 +117,19 @@ fn fill_in(ty: &Type, value: &mut Value, room: &mut usize) -> Result<(), TooMuch
         _ => {}
     }
     Ok(())
+}
+
+/// About how long the text of a value is, in bytes.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| 1 + size(item)).sum(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| 1 + key.len() + size(value))
+            .sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+    }
 }
 
 /// Whether `null` is a value. Where a schema leaves the type open, it may be one.

@@ -127,7 +127,7 @@ pub fn check_token(app: &App, call: &Call, request: &Value) -> Result<(), Status
         old: None,
         dry_run: false,
     };
-    rights::check_token(app, &attempt, request)
+    rights::check(app, &attempt, request)
 }
 
 /// Gives back what a deleted object had claimed.

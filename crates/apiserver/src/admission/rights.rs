@@ -57,11 +57,6 @@ pub(super) fn check(app: &App, attempt: &Attempt<'_>, new: &Value) -> Result<(),
     node_writes_its_own(app, attempt, Some(new))
 }
 
-/// Checks whether a host may have the token that it asks for.
-pub(super) fn check_token(app: &App, attempt: &Attempt<'_>, request: &Value) -> Result<(), Status> {
-    node_writes_its_own(app, attempt, Some(request))
-}
-
 /// Checks what is done with a request for a certificate: for whom it is, who approves it, who signs it
 /// (Kubernetes' admission plugins CertificateSubjectRestriction, CertificateApproval, CertificateSigning
 /// and NodeRestriction).

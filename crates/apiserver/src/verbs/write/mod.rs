@@ -18,7 +18,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
-use mosaic_api::{Reason, Status, meta};
+use mosaic_api::{Status, meta};
 use mosaic_patch::managed::{self, Writer};
 use mosaic_schema::FieldError;
 use mosaic_store::{Entry, Expect, Revision, StoreError, Write};
@@ -244,20 +244,9 @@ async fn create_shaped(
                 warnings,
             });
         }
-        let stored = match encode_bounded(kind, &new) {
-            Ok(stored) => stored,
-            Err(too_large) => {
-                claims.give_back(app).await;
-                return Err(too_large);
-            }
-        };
-        let write = Write {
-            key: kind.storage_key(&call.path.namespace, &name).into(),
-            expect: Expect::Absent,
-            value: Some(stored.clone()),
-        };
-        match app.commit(write).await {
-            Ok(revision) => {
+        let key = kind.storage_key(&call.path.namespace, &name).into();
+        match store(app, kind, key, Expect::Absent, &new).await {
+            Ok((revision, stored)) => {
                 meta::set(&mut new, "resourceVersion", json!(revision.to_string()));
                 return Ok(Written {
                     object: new,
@@ -443,24 +432,21 @@ async fn modify_once(
     }
     // What waits for deletion goes once nothing holds it back.
     let gone = super::delete::is_released(kind, &new);
-    let stored = if gone {
-        None
+    let (key, expect) = (current.key.clone(), Expect::At(current.revision));
+    let done = if gone {
+        let write = Write {
+            key,
+            expect,
+            value: None,
+        };
+        app.commit(write).await.map(|revision| (revision, None))
     } else {
-        match encode_bounded(kind, &new) {
-            Ok(stored) => Some(stored),
-            Err(too_large) => {
-                claims.give_back(app).await;
-                return Err(too_large);
-            }
-        }
+        store(app, kind, key, expect, &new)
+            .await
+            .map(|(revision, stored)| (revision, Some(stored)))
     };
-    let write = Write {
-        key: current.key.clone(),
-        expect: Expect::At(current.revision),
-        value: stored.clone(),
-    };
-    match app.commit(write).await {
-        Ok(revision) => {
+    match done {
+        Ok((revision, stored)) => {
             meta::set(&mut new, "resourceVersion", json!(revision.to_string()));
             if gone {
                 admission::released(app, kind, &new).await;
@@ -490,19 +476,27 @@ async fn modify_once(
 /// Applies of many managers can make an object larger than any request.
 const MAX_OBJECT: usize = MAX_BODY + (1 << 20);
 
-/// The stored form of a new or changed object.
-fn encode_bounded(kind: &Kind, object: &Value) -> Result<Bytes, Status> {
-    let bytes = encode(kind, object)?;
-    if bytes.len() > MAX_OBJECT {
-        return Err(Status::new(
-            Reason::RequestEntityTooLarge,
-            format!(
-                "the object would be {} bytes with what the server keeps with it: limit is {MAX_OBJECT}",
-                bytes.len()
-            ),
-        ));
+/// Stores a new or changed object, and returns its revision and stored form.
+async fn store(
+    app: &App,
+    kind: &Kind,
+    key: Arc<str>,
+    expect: Expect,
+    object: &Value,
+) -> Result<(Revision, Bytes), StoreError> {
+    let value = encode(kind, object).map_err(|status| StoreError::Internal(status.message))?;
+    if value.len() > MAX_OBJECT {
+        return Err(StoreError::TooLarge(format!(
+            "it would be {} bytes with what the server keeps with it, the limit is {MAX_OBJECT}",
+            value.len()
+        )));
     }
-    Ok(bytes)
+    let write = Write {
+        key,
+        expect,
+        value: Some(value.clone()),
+    };
+    Ok((app.commit(write).await?, value))
 }
 
 /// The stored form of a served object.
