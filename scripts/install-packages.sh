@@ -9,7 +9,8 @@ if [ $# -gt 0 ]; then
 else
     wanted=(
         build-essential    # ring, SQLite and jemalloc are C
-        protobuf-compiler  # the etcd client is generated from etcd's own protocol files
+        protobuf-compiler  # the etcd client is generated from etcd's own protocol files,
+        libprotobuf-dev    # which import protobuf's
         etcd-server        # the store's suite and the end-to-end tests run against a real etcd
         python3 python3-pip # scripts/tools.sh takes kubectl and helm out of Python wheels
         util-linux         # flock
