@@ -12,6 +12,7 @@ use crate::{
     identity::Identity,
     kinds::KindTable,
     metrics::Metrics,
+    slow_lane::SlowLane,
 };
 
 /// The API server's parts.
@@ -28,6 +29,8 @@ pub struct App {
     pub audit: Option<(AuditPolicy, AuditLog)>,
     /// The room for the bodies of requests.
     pub intake: crate::http::body::Intake,
+    /// Where long work is done.
+    pub slow_lane: SlowLane,
     /// What is counted.
     pub metrics: Metrics,
     /// Documents rendered from the kind table.

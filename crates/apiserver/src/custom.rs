@@ -59,7 +59,7 @@ fn row(definition: &Value, version: &Value, storage_version: Arc<str>) -> Resour
         .pointer("/schema/openAPIV3Schema")
         .cloned()
         .unwrap_or_default();
-    let structural = Structural::compile(&schema).ok();
+    let structural = Structural::recompile(&schema).ok();
     let ty = structural.as_ref().map_or_else(
         || Arc::new(Type::default()),
         |structural| structural.ty.clone(),

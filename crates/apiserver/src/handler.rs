@@ -22,6 +22,7 @@ use crate::{
     kinds::Kind,
     metrics::{DurationLabels, RequestLabels},
     paths,
+    slow_lane::LARGE_BODY,
     streams::{self, Wire},
     verbs::{Call, change, delete, read, review, subresource, watch, write::Part},
 };
@@ -166,7 +167,12 @@ where
                 body,
                 wire,
             };
-            let mut response = dispatch(app, &call).await?;
+            let writes = !matches!(call.method, Method::GET | Method::HEAD);
+            let mut response = if writes && call.body.len() >= LARGE_BODY {
+                app.slow_lane.run(dispatch(app, &call)).await?
+            } else {
+                dispatch(app, &call).await?
+            };
             if let Some(warning) = call
                 .kind
                 .custom()

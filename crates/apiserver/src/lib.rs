@@ -32,6 +32,7 @@ pub mod metrics;
 mod paths;
 pub mod render;
 pub mod serve;
+mod slow_lane;
 pub mod streams;
 pub mod verbs;
 

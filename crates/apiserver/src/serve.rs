@@ -31,6 +31,7 @@ use crate::{
     identity::{self, Certificate, Identity},
     kinds::KindTable,
     metrics::Metrics,
+    slow_lane::SlowLane,
 };
 
 /// How long a client has to finish the TLS handshake.
@@ -196,6 +197,7 @@ fn assemble(options: &mut Options, store: Arc<dyn Store>, authority: Arc<Authori
         store,
         audit: options.audit.take(),
         intake: crate::http::body::Intake::default(),
+        slow_lane: SlowLane::default(),
         metrics: Metrics::default(),
         documents: Documents::default(),
         service_range: options.service_range,

@@ -12,6 +12,7 @@ mod documents;
 mod errors;
 mod faults;
 mod helm;
+mod kills;
 mod list;
 mod matrix;
 mod objects;

@@ -2,7 +2,7 @@
 
 use mosaic_tests::{Etcd, Server, ServerOptions, Store, wait_until};
 
-use crate::{config_map, config_maps, names, version};
+use crate::{config_map, config_maps, names};
 
 fn server_on(etcd: &Etcd) -> Server {
     Server::start_with(ServerOptions {
@@ -56,56 +56,6 @@ fn a_credential_of_one_server_is_good_for_the_other() {
     let token = token.ok().trim();
     let answer = b.http().with_token(token).get("/api/v1/nodes");
     answer.fails(403, "Forbidden");
-}
-
-#[test]
-fn one_of_two_servers_dies_and_nothing_is_lost() {
-    let etcd = Etcd::start(1);
-    let (a, b) = (server_on(&etcd), server_on(&etcd));
-    let path = config_maps("default");
-    let start = b.http().get(&path).ok()["metadata"]["resourceVersion"]
-        .as_str()
-        .unwrap_or("")
-        .to_owned();
-    let watch = b
-        .http()
-        .watch(&format!("{path}?watch=true&resourceVersion={start}"));
-    let mut acknowledged = Vec::new();
-    let client = a.http();
-    let killed = std::thread::scope(|scope| {
-        let killing = scope.spawn(|| {
-            watch.until(|event| event["object"]["metadata"]["name"] == "c-30");
-            a.kill();
-            watch
-        });
-        for i in 0.. {
-            match client.try_post(&path, &config_map(&format!("c-{i}"))) {
-                Ok(answer) if answer.status == 201 => acknowledged.push(format!("c-{i}")),
-                _ => break,
-            }
-        }
-        killing.join().expect("the killing thread")
-    });
-    let list = b.http().get(&path).ok();
-    let stored = names(&list);
-    assert!(acknowledged.len() >= 30);
-    for name in &acknowledged {
-        assert!(
-            stored.contains(&name.as_str()),
-            "{name} was acknowledged and is gone"
-        );
-    }
-    let last = b.http().post(&path, &config_map("after")).ok();
-    assert!(version(&last) > 0);
-    killed.until(|event| event["object"]["metadata"]["name"] == "after");
-    // What controllers do goes on, by the server that is left.
-    b.namespace("after");
-    wait_until("the new namespace's service account", || {
-        b.http()
-            .get("/api/v1/namespaces/after/serviceaccounts/default")
-            .status
-            == 200
-    });
 }
 
 #[test]

@@ -2,8 +2,7 @@
 //! it is served.
 
 use jiff::Timestamp;
-use mosaic_api::{Status, meta};
-use mosaic_schema::FieldError;
+use mosaic_api::meta;
 use serde_json::{Value, json};
 
 use super::Attempt;
@@ -168,55 +167,4 @@ fn names_taken(app: &App, definition: &str, new: &Value) -> Option<String> {
                 .find(|name| kind_taken(name))
                 .map(|name| format!("{name:?} is already in use"))
         })
-}
-
-/// Refuses a definition whose schemas cannot be compiled.
-pub(super) fn check(_app: &App, attempt: &Attempt<'_>, new: &Value) -> Result<(), Status> {
-    if !attempt.is(GROUP, "CustomResourceDefinition") || attempt.part != Part::Main {
-        return Ok(());
-    }
-    let unchanged = attempt
-        .old
-        .is_some_and(|old| old.get("spec") == new.get("spec"));
-    if unchanged {
-        return Ok(());
-    }
-    let mut errors: Vec<FieldError> = Vec::new();
-    let versions = new
-        .pointer("/spec/versions")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    for (at, version) in versions.enumerate() {
-        let Some(schema) = version.pointer("/schema/openAPIV3Schema") else {
-            continue;
-        };
-        if let Err(found) = mosaic_schema::Structural::compile(schema) {
-            errors.extend(found.into_iter().map(|mut error| {
-                error.path = format!(
-                    "spec.versions[{at}].schema.openAPIV3Schema{}",
-                    dotted(&error.path)
-                );
-                error
-            }));
-        }
-    }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Status::invalid(
-            GROUP,
-            "CustomResourceDefinition",
-            attempt.name,
-            &errors,
-        ))
-    }
-}
-
-fn dotted(path: &str) -> String {
-    if path.is_empty() || path.starts_with(['.', '[']) {
-        path.to_owned()
-    } else {
-        format!(".{path}")
-    }
 }

@@ -89,7 +89,6 @@ pub fn complete(app: &App, attempt: &Attempt<'_>, new: &mut Value) {
 /// 403 where rights or quota are lacking.
 pub async fn check(app: &App, attempt: &Attempt<'_>, new: &mut Value) -> Result<Claims, Status> {
     rights::check(app, attempt, new)?;
-    definitions::check(app, attempt, new)?;
     pods::check(app, attempt, new)?;
     let mut claims = Claims::default();
     if let Err(status) = services::claim(app, attempt, new, &mut claims).await {

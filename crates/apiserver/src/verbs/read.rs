@@ -23,6 +23,7 @@ use crate::{
         respond::{self, Body},
     },
     render,
+    slow_lane::LONG_LIST,
 };
 
 /// How long a read waits for a revision that the server has not seen yet.
@@ -110,13 +111,15 @@ pub async fn list(app: &App, call: &Call) -> Result<Response<Body>, Status> {
             metadata.insert("remainingItemCount".to_owned(), json!(remaining));
         }
     }
-    let pieces = render::list(
-        &call.kind,
-        call.accept.form,
-        call.include(),
-        &page.objects,
-        metadata,
-    );
+    let render = || {
+        let (form, include) = (call.accept.form, call.include());
+        render::list(&call.kind, form, include, &page.objects, metadata)
+    };
+    let pieces = if page.objects.len() >= LONG_LIST {
+        app.slow_lane.compute(render).await
+    } else {
+        render()
+    };
     if call.accept.encoding == Encoding::Yaml {
         return Ok(respond::json_bytes(
             StatusCode::OK,

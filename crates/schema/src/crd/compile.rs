@@ -10,7 +10,7 @@ use crate::{
 
 use super::{
     node::{JsonType, Logic, Node},
-    props::{Errors, Props},
+    props::{Errors, Patterns, Props},
     rules,
     validate::validate,
 };
@@ -32,8 +32,13 @@ enum Level {
 }
 
 /// Compiles a whole schema.
-pub(super) fn root(schema: &Value, path: &str) -> Result<(Arc<Type>, Node), Vec<FieldError>> {
+pub(super) fn root(
+    schema: &Value,
+    path: &str,
+    patterns: Patterns,
+) -> Result<(Arc<Type>, Node), Vec<FieldError>> {
     let mut compiler = Compiler {
+        patterns,
         errors: Errors::default(),
         nodes: 0,
     };
@@ -47,6 +52,7 @@ pub(super) fn root(schema: &Value, path: &str) -> Result<(Arc<Type>, Node), Vec<
 }
 
 pub(super) struct Compiler {
+    patterns: Patterns,
     pub(super) errors: Errors,
     nodes: usize,
 }
@@ -108,7 +114,7 @@ impl Compiler {
                 .into_iter()
                 .map(Into::into)
                 .collect(),
-            limits: props.limits(&mut self.errors),
+            limits: props.limits(self.patterns, &mut self.errors),
             logic: self.logic(&props, depth),
             ..Node::default()
         };
@@ -523,7 +529,7 @@ impl Compiler {
                 .into_iter()
                 .map(Into::into)
                 .collect(),
-            limits: props.limits(&mut self.errors),
+            limits: props.limits(self.patterns, &mut self.errors),
             logic: self.logic(&props, depth),
             ..Node::default()
         };

@@ -16,6 +16,15 @@ const MAX_ERRORS: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Errors(Vec<FieldError>);
 
+/// Whether the patterns of a schema are tried while it is compiled: thousands take seconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patterns {
+    /// What is not a pattern is an error.
+    Try,
+    /// They were tried when the schema was stored.
+    Trust,
+}
+
 impl Errors {
     pub(super) fn push(&mut self, error: FieldError) {
         if self.0.len() < MAX_ERRORS {
@@ -148,7 +157,7 @@ impl<'a> Props<'a> {
     }
 
     /// What a single value may be.
-    pub(super) fn limits(&self, errors: &mut Errors) -> Option<Box<Limits>> {
+    pub(super) fn limits(&self, patterns: Patterns, errors: &mut Errors) -> Option<Box<Limits>> {
         let choices = self.array("enum", errors);
         let limits = Limits {
             maximum: self.number("maximum", errors),
@@ -158,7 +167,7 @@ impl<'a> Props<'a> {
             multiple_of: self.multiple_of(errors),
             max_length: self.count("maxLength", errors),
             min_length: self.count("minLength", errors),
-            pattern: self.pattern(errors),
+            pattern: self.pattern(patterns, errors),
             format: self.text("format", errors).map(Into::into),
             max_items: self.count("maxItems", errors),
             min_items: self.count("minItems", errors),
@@ -178,10 +187,14 @@ impl<'a> Props<'a> {
         None
     }
 
-    fn pattern(&self, errors: &mut Errors) -> Option<Pattern> {
+    fn pattern(&self, patterns: Patterns, errors: &mut Errors) -> Option<Pattern> {
         let source = self.text("pattern", errors)?;
-        match pattern::compile(source) {
-            Ok(_) => Some(Pattern::new(source)),
+        let tried = match patterns {
+            Patterns::Try => pattern::compile(source).map(drop),
+            Patterns::Trust => Ok(()),
+        };
+        match tried {
+            Ok(()) => Some(Pattern::new(source)),
             Err(why) => {
                 let detail = format!("must be a valid regular expression, but isn't: {why}");
                 errors.invalid(self.path, "pattern", source, detail);
