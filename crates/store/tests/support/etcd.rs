@@ -104,6 +104,11 @@ impl Drop for Member {
 
 impl Cluster {
     pub async fn start(size: usize, extra: &[&str]) -> Self {
+        Self::start_at("http", size, extra).await
+    }
+
+    /// Members whose clients' addresses have this scheme; `extra` says with which certificates.
+    pub async fn start_at(scheme: &str, size: usize, extra: &[&str]) -> Self {
         let binary = binary();
         let directory = tempfile::tempdir().unwrap();
         let ports: Vec<(u16, u16)> = (0..size).map(|_| (free_port(), free_port())).collect();
@@ -121,7 +126,7 @@ impl Cluster {
                     &binary,
                     directory.path(),
                     number,
-                    *client,
+                    &format!("{scheme}://127.0.0.1:{client}"),
                     *peer,
                     &peers,
                     extra,
@@ -171,21 +176,20 @@ fn member(
     binary: &str,
     directory: &Path,
     number: usize,
-    client: u16,
+    endpoint: &str,
     peer: u16,
     peers: &str,
     extra: &[&str],
 ) -> Member {
     let name = format!("m{number}");
-    let endpoint = format!("http://127.0.0.1:{client}");
     let peer = format!("http://127.0.0.1:{peer}");
     let data = directory.join(&name);
     let mut arguments = vec![binary.to_owned()];
     for (flag, value) in [
         ("--name", name.as_str()),
         ("--data-dir", &data.display().to_string()),
-        ("--listen-client-urls", &endpoint),
-        ("--advertise-client-urls", &endpoint),
+        ("--listen-client-urls", endpoint),
+        ("--advertise-client-urls", endpoint),
         ("--listen-peer-urls", &peer),
         ("--initial-advertise-peer-urls", &peer),
         ("--initial-cluster", peers),
@@ -206,7 +210,7 @@ fn member(
         arguments,
         running: None,
         pid: 0,
-        endpoint,
+        endpoint: endpoint.to_owned(),
     }
 }
 
