@@ -1,13 +1,13 @@
 //! etcd as a process of its own, alone or as a cluster of several members.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::service::{service, start_service};
 use crate::wait::{free_port, wait_until};
 
 /// A running etcd. It is killed when dropped.
@@ -128,18 +128,9 @@ impl Drop for Etcd {
 }
 
 fn launch(arguments: &[String], log: &std::path::Path) -> Child {
-    let log = File::options()
-        .create(true)
-        .append(true)
-        .open(log)
-        .expect("a log file");
-    Command::new("etcd")
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a second handle"))
-        .stderr(log)
-        .spawn()
-        .expect("etcd can be started: install it with scripts/install-packages.sh")
+    let mut etcd = service("etcd", log);
+    etcd.args(arguments);
+    start_service(etcd)
 }
 
 /// Whether the member says of itself that it is healthy, which takes a leader.

@@ -9,6 +9,7 @@ mod etcd;
 mod http;
 pub mod matrix;
 mod server;
+mod service;
 mod tools;
 mod wait;
 

@@ -1,13 +1,14 @@
 //! `mos server` as a process of its own.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tempfile::TempDir;
 
 use crate::http::Http;
+use crate::service::{service, start_service};
 use crate::tools::{Helm, Kubectl, KubectlVersion};
 use crate::wait::{free_port, wait_for, wait_until};
 
@@ -210,16 +211,12 @@ impl Server {
     }
 
     fn launch(&self) {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(log_file(self.scratch.path()));
-        let log = log.expect("a log file");
         let store = match &self.options.store {
             Store::Sqlite => "sqlite".to_owned(),
             Store::Etcd(addresses) => format!("etcd={addresses}"),
         };
-        let child = Command::new(mos())
+        let mut server = service(mos(), &log_file(self.scratch.path()));
+        server
             .arg("server")
             .arg("--data-dir")
             .arg(&self.data_dir)
@@ -229,13 +226,8 @@ impl Server {
                 "--store",
                 &store,
             ])
-            .args(&self.options.arguments)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("mos can be started");
-        *self.child() = Some(child);
+            .args(&self.options.arguments);
+        *self.child() = Some(start_service(server));
     }
 
     /// Waits until it is ready; its log, if it ended instead.
