@@ -34,7 +34,7 @@ pub fn reset_fields(kind: &Kind, part: Part) -> &'static FieldSet {
 
 pub fn defaults(kind: &Kind, object: &mut Value) {
     if kind.custom().is_none() {
-        mosaic_validation::apply_defaults(&kind.group_kind(), &kind.version, object);
+        mosaic_validation::apply_defaults(&kind.group_kind(), object);
     }
 }
 
