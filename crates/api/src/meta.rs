@@ -116,6 +116,11 @@ pub fn deletion_timestamp(object: &Value) -> Option<&str> {
     metadata(object)?.get("deletionTimestamp")?.as_str()
 }
 
+/// Whether the object is on its way out: it has a `metadata.deletionTimestamp`.
+pub fn is_being_deleted(object: &Value) -> bool {
+    deletion_timestamp(object).is_some()
+}
+
 /// `metadata.deletionGracePeriodSeconds`.
 pub fn deletion_grace_period_seconds(object: &Value) -> Option<i64> {
     metadata(object)?
@@ -222,6 +227,7 @@ mod tests {
         assert_eq!(label(&object, "l"), Some("1"));
         assert_eq!(annotation(&object, "x"), Some("2"));
         assert_eq!(finalizers(&object).collect::<Vec<_>>(), ["f", "g"]);
+        assert!(is_being_deleted(&object));
         assert_eq!(deletion_grace_period_seconds(&object), Some(30));
         let owner = controller(&object).unwrap();
         assert_eq!(
@@ -246,6 +252,7 @@ mod tests {
             assert_eq!(finalizers(&object).count(), 0);
             assert_eq!(owner_references(&object).count(), 0);
             assert_eq!(deletion_timestamp(&object), None);
+            assert!(!is_being_deleted(&object));
         }
     }
 

@@ -12,8 +12,8 @@ use mosaic_auth::{
     User,
     authn::client_identity,
     pki::{
-        Authority, CertificateRequest, IssuedCertificate, San, ServingResolver, Signer,
-        SigningKey, admin_kubeconfig, create_request, is_bootstrap_node_request, is_own_node_request,
+        Authority, CertificateRequest, IssuedCertificate, San, ServingResolver, Signer, SigningKey,
+        admin_kubeconfig, create_request, is_bootstrap_node_request, is_own_node_request,
         rustls_server_config, serving_names,
     },
     write_private,

@@ -200,7 +200,12 @@ async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Nex
             let found = accounts.get_metadata_opt(&account).await?;
             owner = found.and_then(|found| Some((account, found.metadata.uid?)));
             let uid = owner.as_ref().map(|(_, uid)| uid.as_str());
-            plan_account_token(&secret, uid, &context.options.authority.certificate_pem(), now)
+            plan_account_token(
+                &secret,
+                uid,
+                &context.options.authority.certificate_pem(),
+                now,
+            )
         }
         _ => Vec::new(),
     };

@@ -162,10 +162,7 @@ pub async fn bind(app: &App, call: &Call) -> Result<Response<Body>, Status> {
             .pointer("/spec/nodeName")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        if current
-            .pointer("/metadata/deletionTimestamp")
-            .is_some_and(|at| !at.is_null())
-        {
+        if meta::is_being_deleted(current) {
             return refuse(format!(
                 "pod {} is being deleted, cannot be assigned to a host",
                 call.path.name
@@ -294,10 +291,7 @@ fn needs_budget(pod: &Value) -> bool {
         .pointer("/status/phase")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let deleting = pod
-        .pointer("/metadata/deletionTimestamp")
-        .is_some_and(|at| !at.is_null());
-    !deleting && !matches!(phase, "Succeeded" | "Failed" | "Pending")
+    !meta::is_being_deleted(pod) && !matches!(phase, "Succeeded" | "Failed" | "Pending")
 }
 
 /// Takes one allowed disruption from the budget that covers a pod.
