@@ -78,7 +78,7 @@ pub async fn patch(app: &App, call: &Call, part: Part) -> Result<Response<Body>,
         if call.query.field_manager.is_empty() {
             let error =
                 mosaic_schema::FieldError::required("fieldManager", "is required for apply patch");
-            return Err(Status::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
+            return Err(Status::invalid_option("PatchOptions", error));
         }
         let mut complaints = Vec::new();
         let config = body::read(call, &mut complaints)?;
@@ -90,7 +90,7 @@ pub async fn patch(app: &App, call: &Call, part: Part) -> Result<Response<Body>,
             "force",
             "may not be specified for non-apply patch",
         );
-        return Err(Status::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
+        return Err(Status::invalid_option("PatchOptions", error));
     }
     let patcher = Patcher::new(call, &media_type)?;
     // A patch names what it changes; what it leaves alone is not its fault.

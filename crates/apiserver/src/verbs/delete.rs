@@ -73,14 +73,7 @@ impl DeleteOptions {
     /// 422 for options that make no sense.
     pub fn from_value(sent: &Value, call: &Call) -> Result<Self, Status> {
         let query = &call.query;
-        let invalid = |error| {
-            Err(Status::invalid(
-                "meta.k8s.io",
-                "DeleteOptions",
-                "",
-                &[error],
-            ))
-        };
+        let invalid = |error| Err(Status::invalid_option("DeleteOptions", error));
         let text = |path: &str| {
             sent.pointer(path)
                 .and_then(Value::as_str)

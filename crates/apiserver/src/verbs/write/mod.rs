@@ -74,7 +74,7 @@ impl WriteOptions {
                 manager.as_str(),
                 format!("must be printable and no more than {MANAGER_LENGTH} bytes"),
             );
-            return Err(Status::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
+            return Err(Status::invalid_option("PatchOptions", error));
         }
         Ok(Self {
             dry_run: call.query.is_dry_run()?,
