@@ -295,8 +295,8 @@ async fn dispatch_subresource(app: &Arc<App>, call: &Call) -> Result<Response<Bo
         _ if streams::is_stream(&call.path) => return streams::route(app, call).await,
         "status" => Part::Status,
         "approval" => Part::Approval,
-        "resize" => Part::Other("resize"),
-        "ephemeralcontainers" => Part::Other("ephemeralcontainers"),
+        "resize" => Part::Resize,
+        "ephemeralcontainers" => Part::EphemeralContainers,
         _ => return Err(method_not_allowed(call)),
     };
     match *method {

@@ -121,7 +121,7 @@ pub fn check_delete(app: &App, attempt: &Attempt<'_>) -> Result<(), Status> {
 pub fn check_token(app: &App, call: &Call, request: &Value) -> Result<(), Status> {
     let attempt = Attempt {
         call,
-        part: Part::Other("token"),
+        part: Part::Token,
         namespace: &call.path.namespace,
         name: &call.path.name,
         old: None,

@@ -88,15 +88,7 @@ pub async fn put_scale(app: &App, call: &Call) -> Result<Response<Body>, Status>
             tracked: false,
         })
     };
-    let written = write::modify(
-        app,
-        call,
-        &options,
-        Part::Other("scale"),
-        Vec::new(),
-        &change,
-    )
-    .await?;
+    let written = write::modify(app, call, &options, Part::Scale, Vec::new(), &change).await?;
     let shown = scale_of(call, &written.object)?;
     Ok(respond::json(StatusCode::OK, call.accept, &shown))
 }
@@ -217,15 +209,7 @@ pub async fn bind(app: &App, call: &Call) -> Result<Response<Body>, Status> {
             tracked: false,
         })
     };
-    write::modify(
-        app,
-        call,
-        &options,
-        Part::Other("binding"),
-        Vec::new(),
-        &change,
-    )
-    .await?;
+    write::modify(app, call, &options, Part::Binding, Vec::new(), &change).await?;
     Ok(success(call))
 }
 
@@ -435,14 +419,6 @@ pub async fn finalize(app: &App, call: &Call) -> Result<Response<Body>, Status> 
             tracked: false,
         })
     };
-    let written = write::modify(
-        app,
-        call,
-        &options,
-        Part::Other("finalize"),
-        Vec::new(),
-        &change,
-    )
-    .await?;
+    let written = write::modify(app, call, &options, Part::Finalize, Vec::new(), &change).await?;
     Ok(respond_with(call, written))
 }

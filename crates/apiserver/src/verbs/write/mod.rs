@@ -112,8 +112,18 @@ pub enum Part {
     Status,
     /// `/approval` of a certificate request: a part of its status.
     Approval,
-    /// A subresource that changes the object itself in its own way, such as `resize`.
-    Other(&'static str),
+    /// `/scale`: how many replicas the object asks for.
+    Scale,
+    /// `/binding` of a pod: its host.
+    Binding,
+    /// `/finalize` of a namespace: the finalizers of its spec.
+    Finalize,
+    /// `/resize` of a pod: its containers' resources.
+    Resize,
+    /// `/ephemeralcontainers` of a pod.
+    EphemeralContainers,
+    /// `/token` of a service account: nothing of the object, but admission has a say.
+    Token,
 }
 
 impl Part {
@@ -123,7 +133,12 @@ impl Part {
             Self::Main => "",
             Self::Status => "status",
             Self::Approval => "approval",
-            Self::Other(name) => name,
+            Self::Scale => "scale",
+            Self::Binding => "binding",
+            Self::Finalize => "finalize",
+            Self::Resize => "resize",
+            Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Token => "token",
         }
     }
 }
