@@ -75,11 +75,7 @@ pub(super) async fn claim(
         if !relevant {
             continue;
         }
-        let call = Call {
-            path: attempt.call.path_of(object.name()),
-            kind: quota_kind.clone(),
-            ..attempt.call.clone()
-        };
+        let call = attempt.call.beside(quota_kind, object.name());
         let change = |current: &Value| {
             let used = current
                 .pointer("/status/used")

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     Call, body,
     change::{Patcher, respond_with},
-    delete::{self, DeleteOptions, Deleted},
+    delete::{self, DeleteOptions},
     read,
     write::{self, Changed, Part, WriteOptions},
 };
@@ -102,22 +102,8 @@ pub async fn bind_named(app: &App, call: &Call) -> Result<Response<Body>, Status
         return Err(Status::invalid("", "Binding", "", &[error]));
     }
     let kinds = app.kinds.snapshot();
-    let pods = kinds
-        .by_kind("", "Pod")
-        .cloned()
-        .ok_or_else(Status::no_such_path)?;
-    let mut path = call.path_of(&name);
-    path.plural = "pods".to_owned();
-    path.subresource = "binding".to_owned();
-    bind(
-        app,
-        &Call {
-            path,
-            kind: pods,
-            ..call.clone()
-        },
-    )
-    .await
+    let pods = kinds.by_kind("", "Pod").ok_or_else(Status::no_such_path)?;
+    bind(app, &call.beside(pods, &name)).await
 }
 
 /// POST of a `Binding`: puts a pod on a host.
@@ -254,19 +240,12 @@ pub async fn evict(app: &App, call: &Call) -> Result<Response<Body>, Status> {
     let options = DeleteOptions::from_value(&sent, call)?;
     let object = read::find(app, call).await?;
     let pod = object.value();
-    let claimed = if needs_budget(&pod) {
-        claim_disruption(app, call, &object.facts, options.dry_run).await?
-    } else {
-        None
-    };
-    match delete::delete_object(app, call, &call.key(), &options).await {
-        Ok(Deleted::Gone(_) | Deleted::Waiting(_)) => Ok(success(call)),
-        Err(status) => {
-            // The budget's controller counts again soon; nothing is lost but a moment.
-            drop(claimed);
-            Err(status)
-        }
+    if needs_budget(&pod) {
+        claim_disruption(app, call, &object.facts, options.dry_run).await?;
     }
+    // Should this fail, the claim is not given back: the budget's controller soon counts again.
+    delete::delete_object(app, call, &call.key(), &options).await?;
+    Ok(success(call))
 }
 
 /// A pod that has ended, never started or is being deleted can go without counting as a disruption.
@@ -287,10 +266,10 @@ async fn claim_disruption(
     call: &Call,
     facts: &Facts,
     dry_run: bool,
-) -> Result<Option<String>, Status> {
+) -> Result<(), Status> {
     let kinds = app.kinds.snapshot();
     let Some(kind) = kinds.by_kind("policy", "PodDisruptionBudget") else {
-        return Ok(None);
+        return Ok(());
     };
     let covering: Vec<_> = app
         .cache
@@ -304,7 +283,7 @@ async fn claim_disruption(
         .collect();
     let [budget] = covering.as_slice() else {
         return if covering.is_empty() {
-            Ok(None)
+            Ok(())
         } else {
             Err(Status::internal(
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
@@ -312,11 +291,7 @@ async fn claim_disruption(
         };
     };
     let name = budget.name().to_owned();
-    let budget_call = Call {
-        path: call.path_of(&name),
-        kind: kind.clone(),
-        ..call.clone()
-    };
+    let budget_call = call.beside(kind, &name);
     let options = WriteOptions {
         dry_run,
         manager: "eviction".to_owned(),
@@ -380,7 +355,7 @@ async fn claim_disruption(
         &change,
     )
     .await?;
-    Ok(Some(name))
+    Ok(())
 }
 
 /// POST of a `TokenRequest`: issues a token for a service account.
