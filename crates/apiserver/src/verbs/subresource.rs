@@ -11,7 +11,7 @@ use super::{
     change::{Patcher, respond_with},
     delete::{self, DeleteOptions},
     read,
-    write::{self, Changed, Part, WriteOptions},
+    write::{self, Part, WriteOptions},
 };
 use crate::{
     admission,
@@ -83,10 +83,7 @@ pub async fn put_scale(app: &App, call: &Call) -> Result<Response<Body>, Status>
         }
         scale::write(&call.kind.row, &mut object, &wanted)
             .map_err(|error| scale_failed(call, &error))?;
-        Ok(Changed {
-            object,
-            tracked: false,
-        })
+        Ok(object)
     };
     let written = write::modify(app, call, &options, Part::Scale, Vec::new(), &change).await?;
     let shown = scale_of(call, &written.object)?;
@@ -190,10 +187,7 @@ pub async fn bind(app: &App, call: &Call) -> Result<Response<Body>, Status> {
             spec.insert("nodeName".to_owned(), json!(node));
         }
         mark_scheduled(&mut object, Timestamp::now());
-        Ok(Changed {
-            object,
-            tracked: false,
-        })
+        Ok(object)
     };
     write::modify(app, call, &options, Part::Binding, Vec::new(), &change).await?;
     Ok(success(call))
@@ -341,10 +335,7 @@ async fn claim_disruption(
                 );
             }
         }
-        Ok(Changed {
-            object,
-            tracked: false,
-        })
+        Ok(object)
     };
     write::modify(
         app,
@@ -389,10 +380,7 @@ pub async fn finalize(app: &App, call: &Call) -> Result<Response<Body>, Status> 
                 spec.insert("finalizers".to_owned(), wanted.clone());
             }
         }
-        Ok(Changed {
-            object,
-            tracked: false,
-        })
+        Ok(object)
     };
     let written = write::modify(app, call, &options, Part::Finalize, Vec::new(), &change).await?;
     Ok(respond_with(call, written))
