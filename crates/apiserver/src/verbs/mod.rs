@@ -7,6 +7,7 @@ pub mod read;
 pub mod review;
 pub mod select;
 pub mod subresource;
+pub mod token;
 pub mod watch;
 pub mod write;
 

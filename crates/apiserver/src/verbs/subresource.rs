@@ -1,4 +1,4 @@
-//! Subresources that change an object in a way of their own: scale, binding, eviction, token.
+//! Subresources that change an object in a way of their own: scale, binding, eviction.
 
 use http::{Response, StatusCode};
 use jiff::Timestamp;
@@ -14,7 +14,6 @@ use super::{
     write::{self, Part, WriteOptions},
 };
 use crate::{
-    admission,
     app::App,
     cache::extract::Facts,
     convert,
@@ -347,16 +346,6 @@ async fn claim_disruption(
     )
     .await?;
     Ok(())
-}
-
-/// POST of a `TokenRequest`: issues a token for a service account.
-pub async fn token(app: &App, call: &Call) -> Result<Response<Body>, Status> {
-    let mut request = body::read(call, &mut Vec::new())?;
-    body::check_kind(&mut request, "authentication.k8s.io/v1", "TokenRequest")?;
-    admission::check_token(app, call, &request)?;
-    let account = read::find(app, call).await?.value();
-    let issued = app.identity.issue_token(app, call, &account, &request)?;
-    Ok(respond::json(StatusCode::CREATED, call.accept, &issued))
 }
 
 /// PUT of a namespace's `/finalize`: changes only `spec.finalizers`.
