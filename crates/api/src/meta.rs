@@ -24,9 +24,7 @@ pub struct OwnerReference<'a> {
 impl<'a> OwnerReference<'a> {
     /// The group of the owner's kind; empty for core.
     pub fn group(&self) -> &'a str {
-        self.api_version
-            .split_once('/')
-            .map_or("", |(group, _)| group)
+        group_of(self.api_version)
     }
 }
 
@@ -71,6 +69,11 @@ pub fn api_version(object: &Value) -> &str {
         .get("apiVersion")
         .and_then(Value::as_str)
         .unwrap_or_default()
+}
+
+/// The group of an `apiVersion`; empty for core.
+pub fn group_of(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
 /// `kind`.
