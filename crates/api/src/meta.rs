@@ -119,9 +119,11 @@ pub fn deletion_timestamp(object: &Value) -> Option<&str> {
     metadata(object)?.get("deletionTimestamp")?.as_str()
 }
 
-/// Whether the object is on its way out: it has a `metadata.deletionTimestamp`.
+/// Whether the object is on its way out: it has a `metadata.deletionTimestamp`, even an unreadable one.
 pub fn is_being_deleted(object: &Value) -> bool {
-    deletion_timestamp(object).is_some()
+    metadata(object)
+        .and_then(|metadata| metadata.get("deletionTimestamp"))
+        .is_some_and(|at| !at.is_null())
 }
 
 /// `metadata.deletionGracePeriodSeconds`.
