@@ -188,11 +188,11 @@ impl Modification<'_> {
         }
     }
 
-    /// Whether the new object may only replace the current revision, which it then has to be of. A
-    /// patch starts from the current object: a revision that it left alone is no demand.
+    /// Whether the new object may replace no revision but the current one, since it is an update that
+    /// names it. A patch starts from the current object: a revision that it left alone is no demand.
     ///
     /// # Errors
-    /// 409 if it is of another revision, 422 if an update of this kind has to name one and does not.
+    /// 409 if it names another revision, 422 if an update of this kind has to name one and does not.
     fn insists_on_revision(&self, new: &Value, old: &Value) -> Result<bool, Status> {
         let updates = self.call.method_is_update();
         let (asked, is) = (meta::resource_version(new), meta::resource_version(old));
