@@ -8,7 +8,7 @@ use mosaic_api::{Status, meta};
 use mosaic_patch::managed;
 use mosaic_schema::FieldError;
 use mosaic_store::{Expect, StoreError, Write};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Part, TRIES, WriteOptions, Written, identity, reread, store, strategy, wire, writer};
 use crate::{
@@ -129,8 +129,7 @@ impl Modification<'_> {
         };
         admission::mutate(app, &attempt, &mut new)?;
         admission::complete(app, &attempt, &mut new);
-        let revision = current.revision.to_string();
-        meta::set(&mut new, "resourceVersion", revision);
+        meta::set(&mut new, "resourceVersion", current.revision.to_string());
         let written = |object, wire| {
             Try::Written(Written {
                 object,
@@ -167,7 +166,7 @@ impl Modification<'_> {
         };
         match done {
             Ok((revision, stored)) => {
-                meta::set(&mut new, "resourceVersion", json!(revision.to_string()));
+                meta::set(&mut new, "resourceVersion", revision.to_string());
                 if gone {
                     admission::released(app, kind, &new).await;
                 }
@@ -176,10 +175,11 @@ impl Modification<'_> {
             }
             Err(StoreError::Conflict { .. }) => {
                 claims.give_back(app).await;
-                if insists && call.method_is_update() {
-                    return Err(self.stale());
+                if insists {
+                    Err(self.stale())
+                } else {
+                    Ok(Try::Outdated)
                 }
-                Ok(Try::Outdated)
             }
             Err(other) => {
                 claims.give_back(app).await;
