@@ -21,8 +21,14 @@ export RUSTC_BOOTSTRAP=1
 
 [ $# -gt 0 ] || mapfile -t targets < <(cargo fuzz list)
 [ $# -eq 0 ] || targets=("$@")
+failed=()
 for target in "${targets[@]}"; do
     echo "== $target for $seconds s" >&2
-    cargo fuzz run "$target" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+    cargo fuzz run "$target" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 ||
+        failed+=("$target")
 done
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "${#targets[@]} targets, $seconds s each: found something in ${failed[*]}"
+    exit 1
+fi
 echo "${#targets[@]} targets, $seconds s each: nothing found"

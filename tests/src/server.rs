@@ -29,6 +29,9 @@ pub struct ServerOptions {
     pub store: Store,
     /// Its data directory; a temporary one by default.
     pub data_dir: Option<PathBuf>,
+    /// Whether it listens on all addresses of the host, as it does unless told otherwise; by default the
+    /// tests' servers listen on the loopback.
+    pub everywhere: bool,
     /// Further arguments.
     pub arguments: Vec<String>,
 }
@@ -107,7 +110,8 @@ impl Server {
 
     /// A client with the administrator's rights.
     pub fn http(&self) -> Http {
-        Http::from_kubeconfig(&self.kubeconfig())
+        // Not at the address that it tells others.
+        Http::from_kubeconfig(&self.kubeconfig()).at(&self.url())
     }
 
     /// A client that shows no credential.
@@ -215,6 +219,11 @@ impl Server {
             Store::Sqlite => "sqlite".to_owned(),
             Store::Etcd(addresses) => format!("etcd={addresses}"),
         };
+        let host = if self.options.everywhere {
+            "0.0.0.0"
+        } else {
+            "127.0.0.1"
+        };
         let mut server = service(mos(), &log_file(self.scratch.path()));
         server
             .arg("server")
@@ -222,7 +231,7 @@ impl Server {
             .arg(&self.data_dir)
             .args([
                 "--listen",
-                &format!("127.0.0.1:{}", self.port),
+                &format!("{host}:{}", self.port),
                 "--store",
                 &store,
             ])

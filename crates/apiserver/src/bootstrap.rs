@@ -1,6 +1,6 @@
 //! The objects that every cluster starts with.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use http::Method;
 use mosaic_api::{Reason, Status, meta};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
+    error,
     http::{accept::Accept, path::ResourcePath, query::Query},
     verbs::{
         Call,
@@ -17,12 +18,16 @@ use crate::{
     },
 };
 
+/// How often a refused write is tried again, and how long after.
+const TRIES: u32 = 20;
+const RETRY: Duration = Duration::from_millis(100);
+
 /// Writes what is missing of the objects that every cluster has. Roles are brought up to date, unless
 /// they say that they are not to be.
 ///
 /// # Errors
 /// What the first write that fails says.
-pub async fn run(app: &Arc<App>, address: SocketAddr) -> Result<(), Status> {
+pub async fn run(app: &Arc<App>, port: u16) -> Result<(), Status> {
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
         ensure(
             app,
@@ -61,11 +66,11 @@ pub async fn run(app: &Arc<App>, address: SocketAddr) -> Result<(), Status> {
         )
         .await?;
     }
-    kubernetes_service(app, address).await
+    kubernetes_service(app, port).await
 }
 
 /// The service `kubernetes`, through which pods reach the API.
-async fn kubernetes_service(app: &Arc<App>, address: SocketAddr) -> Result<(), Status> {
+async fn kubernetes_service(app: &Arc<App>, port: u16) -> Result<(), Status> {
     let first = match app.service_range.network() {
         std::net::IpAddr::V4(base) => std::net::IpAddr::V4(u32::from(base).wrapping_add(1).into()),
         std::net::IpAddr::V6(base) => std::net::IpAddr::V6(u128::from(base).wrapping_add(1).into()),
@@ -76,20 +81,7 @@ async fn kubernetes_service(app: &Arc<App>, address: SocketAddr) -> Result<(), S
         json!({"apiVersion": "v1", "kind": "Service",
             "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
             "spec": {"clusterIP": first.to_string(), "type": "ClusterIP", "sessionAffinity": "None",
-                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": address.port()}]}}),
-    )
-    .await?;
-    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-    if address.ip().is_loopback() {
-        // Nobody else can reach a server that listens on the loopback only.
-        return Ok(());
-    }
-    ensure(
-        app,
-        json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
-            "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-            "endpoints": [{"addresses": [address.ip().to_string()], "conditions": {"ready": true}}],
-            "ports": [{"name": "https", "port": address.port(), "protocol": "TCP"}]}),
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]}}),
     )
     .await
 }
@@ -131,19 +123,27 @@ fn options() -> WriteOptions {
     }
 }
 
-/// Creates an object that is not there yet.
+/// Creates an object that is not there yet. Another server may be creating it at the same moment: what this
+/// one is refused (the service's address is taken) may be there a little later.
 async fn ensure(app: &Arc<App>, object: Value) -> Result<(), Status> {
     let call = call(app, &object, Method::POST)?;
-    if app.cache.get(&call.key()).is_some() {
-        return Ok(());
-    }
-    match write::create(app, &call, &options(), object).await {
-        Err(status) if status.reason == Reason::AlreadyExists => Ok(()),
-        Err(mut status) => {
-            status.message = format!("{} {}: {}", call.kind.kind, call.path.name, status.message);
-            Err(status)
+    let mut tries_left = TRIES;
+    loop {
+        if app.cache.get(&call.key()).is_some() {
+            return Ok(());
         }
-        Ok(_) => Ok(()),
+        match write::create(app, &call, &options(), object.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(status) if status.reason == Reason::AlreadyExists => return Ok(()),
+            Err(_) if tries_left > 0 => tries_left -= 1,
+            Err(mut status) => {
+                status.message =
+                    format!("{} {}: {}", call.kind.kind, call.path.name, status.message);
+                return Err(status);
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+        app.cache.fresh().await.map_err(|e| error::from_store(&e))?;
     }
 }
 

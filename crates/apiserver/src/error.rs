@@ -24,14 +24,12 @@ pub fn from_store(error: &StoreError) -> Status {
             ),
         ),
         StoreError::TooLarge(_) => Status::new(Reason::RequestEntityTooLarge, error.to_string()),
-        StoreError::Unavailable(what) => {
-            let mut status = Status::new(
-                Reason::ServiceUnavailable,
-                format!("the store does not answer: {what}"),
-            );
-            status.retry_after_seconds = 1;
-            status
-        }
+        // Without a time to try again at: clients would do so ten times, in silence, and the store was
+        // waited for already.
+        StoreError::Unavailable(what) => Status::new(
+            Reason::ServiceUnavailable,
+            format!("the store does not answer: {what}"),
+        ),
         StoreError::Conflict { .. } => Status::new(Reason::Conflict, error.to_string()),
         StoreError::Internal(what) => Status::internal(what.clone()),
     }

@@ -1,6 +1,11 @@
 //! Starting, serving and stopping.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -54,7 +59,7 @@ pub struct Options {
     /// Where to listen.
     pub listen: SocketAddr,
     /// The address that others reach the server at; by default the one it listens on.
-    pub advertise: Option<std::net::IpAddr>,
+    pub advertise: Option<IpAddr>,
     /// More names and addresses for the serving certificate.
     pub names: Vec<String>,
     /// Whether requests without a credential are answered as `system:anonymous`.
@@ -99,6 +104,7 @@ pub enum ServerError {
 pub struct Server {
     app: Arc<App>,
     address: SocketAddr,
+    advertised: Option<SocketAddr>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -124,7 +130,8 @@ impl Server {
         let authority = Arc::new(shared_authority(&options, &*store).await?);
         let app = Arc::new(assemble(&mut options, store, authority.clone()));
         load(&app).await?;
-        let names = pki::serving_names(address, &names_of(&options));
+        let advertised = advertised(options.advertise, address);
+        let names = pki::serving_names(address, &names_of(&options, advertised));
         let directory = options.data_dir.join("pki");
         let certificate =
             authority.serving_certificate(&directory, &names, Timestamp::now().as_second())?;
@@ -132,8 +139,7 @@ impl Server {
         let tls = pki::rustls_server_config(&authority, resolver.clone())?;
         tokio::spawn(renew(app.clone(), resolver, certificate, directory, names));
         tokio::spawn(tend(app.clone()));
-        let advertised = SocketAddr::new(options.advertise.unwrap_or(address.ip()), address.port());
-        bootstrap::run(&app, advertised)
+        bootstrap::run(&app, address.port())
             .await
             .map_err(ServerError::Bootstrap)?;
         write_kubeconfig(&options, &authority, address)?;
@@ -141,6 +147,7 @@ impl Server {
         Ok(Self {
             app,
             address,
+            advertised,
             serving,
         })
     }
@@ -148,6 +155,12 @@ impl Server {
     /// Where the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where others reach the server; none if nobody else can: it listens on the loopback only, or the
+    /// host has no route to anywhere.
+    pub fn advertised(&self) -> Option<SocketAddr> {
+        self.advertised
     }
 
     /// The API without a socket, as this user sees it.
@@ -174,10 +187,35 @@ impl Server {
     }
 }
 
-fn names_of(options: &Options) -> Vec<String> {
+fn names_of(options: &Options, advertised: Option<SocketAddr>) -> Vec<String> {
     let mut names = options.names.clone();
-    names.extend(options.advertise.map(|address| address.to_string()));
+    names.extend(advertised.map(|address| address.ip().to_string()));
     names
+}
+
+/// Where others reach a server that listens on this address.
+fn advertised(chosen: Option<IpAddr>, listens: SocketAddr) -> Option<SocketAddr> {
+    let own = || match listens.ip() {
+        ip if ip.is_unspecified() => default_route(ip.is_ipv6()),
+        ip => Some(ip),
+    };
+    let address = chosen.or_else(own).filter(|ip| !ip.is_loopback())?;
+    Some(SocketAddr::new(address, listens.port()))
+}
+
+/// This host's address on the way to the rest of the world; an address of IPv4, where there is one.
+fn default_route(also_ipv6: bool) -> Option<IpAddr> {
+    // Addresses for documentation (RFC 5737, RFC 3849). A datagram socket that is connected has been given an
+    // address, and has sent nothing.
+    let ways = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+    ways.into_iter()
+        .take(if also_ipv6 { 2 } else { 1 })
+        .find_map(|(from, to)| {
+            let socket = std::net::UdpSocket::bind(from).ok()?;
+            socket.connect(to).ok()?;
+            let address = socket.local_addr().ok()?.ip();
+            (!address.is_unspecified()).then_some(address)
+        })
 }
 
 fn assemble(options: &mut Options, store: Arc<dyn Store>, authority: Arc<Authority>) -> App {

@@ -92,9 +92,10 @@ fn kubeconfig(server_url: &str, ca_certificate: &str) -> String {
 
 /// Keeps the cluster's public description up to date.
 pub(crate) async fn run(context: Context) {
-    let Some(url) = context.options.server_url.clone() else {
+    let Some(address) = context.options.advertised else {
         return std::future::pending().await;
     };
+    let url = format!("https://{address}");
     let (queue, requests) = runner::queue::<()>();
     let tokens: Api<PartialObjectMeta<Secret>> =
         Api::namespaced(context.client.clone(), BOOTSTRAP_NAMESPACE);

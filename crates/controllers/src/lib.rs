@@ -11,6 +11,7 @@
 //! watches: no object is kept, except for the few bytes per object that the garbage collector needs.
 
 mod aggregation;
+mod api_servers;
 mod certificates;
 mod cluster_info;
 mod context;
@@ -28,12 +29,13 @@ mod tokens;
 mod views;
 mod watch;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use mosaic_auth::pki::Authority;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use api_servers::Presence;
 use context::Context;
 
 /// What the controllers need besides the API.
@@ -45,19 +47,27 @@ pub struct Options {
     /// The cluster's authority: signs approved certificate requests, and every namespace gets its
     /// certificate.
     pub authority: Arc<Authority>,
-    /// The address under which programs outside of the cluster reach the API
-    /// (`https://10.0.0.5:6443`), for `kube-public/cluster-info`; without one there is no such object.
-    pub server_url: Option<String>,
+    /// The address at which others reach the API by this process's server, for the service `kubernetes`
+    /// and for `kube-public/cluster-info`; none if nobody else can.
+    pub advertised: Option<SocketAddr>,
 }
 
-/// Runs the controllers while this process leads, until shutdown. A lost lease stops them at once.
+/// Runs the controllers while this process leads, until shutdown. A lost lease stops them at once. Leading
+/// or not, the process's server is told to be there.
 pub async fn run(client: kube::Client, options: Options, shutdown: CancellationToken) {
     let elector = leader::Elector::new(client.clone(), options.identity.clone());
-    elector
-        .run(shutdown, || {
-            controllers(Context::new(client.clone(), options.clone()))
-        })
-        .await;
+    let leading = elector.run(shutdown, || {
+        controllers(Context::new(client.clone(), options.clone()))
+    });
+    let Some(address) = options.advertised else {
+        return leading.await;
+    };
+    let presence = Presence::new(client.clone(), address, options.identity.clone());
+    tokio::select! {
+        () = leading => {}
+        () = presence.keep() => {}
+    }
+    presence.end().await;
 }
 
 /// All controllers; dropping the future stops them. Returns if one of them fails as none should.
@@ -74,6 +84,7 @@ async fn controllers(context: Context) {
     tasks.spawn(certificates::run(context.clone()));
     tasks.spawn(tokens::run(context.clone()));
     tasks.spawn(cluster_info::run(context.clone()));
+    tasks.spawn(api_servers::run(context.clone()));
     tasks.spawn(aggregation::run(context));
     match tasks.join_next().await {
         Some(Err(failure)) => {

@@ -71,7 +71,7 @@ impl Cluster {
         let options = Options {
             identity: identity.to_owned(),
             authority: Arc::clone(self.server.authority()),
-            server_url: Some("https://10.0.0.1:6443".to_owned()),
+            advertised: Some("10.0.0.1:6443".parse().unwrap()),
         };
         mosaic_controllers::run(self.client.clone(), options, self.shutdown.clone())
     }

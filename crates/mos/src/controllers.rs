@@ -1,6 +1,5 @@
 //! The controllers in the server's process: clients of its API without a socket.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mosaic_apiserver::Server;
@@ -19,16 +18,14 @@ pub(crate) struct Controllers {
 }
 
 impl Controllers {
-    /// Starts them beside a server, which others reach at this address, or at the one it listens on.
-    pub(crate) fn start(server: &Server, advertised: Option<IpAddr>) -> Self {
+    /// Starts them beside a server.
+    pub(crate) fn start(server: &Server) -> Self {
         let user = User::new(USER, [groups::MASTERS, groups::AUTHENTICATED]);
         let client = kube::Client::new(server.local(user), "default");
-        let address = server.address();
-        let address = SocketAddr::new(advertised.unwrap_or(address.ip()), address.port());
         let options = Options {
             identity: identity(),
             authority: Arc::clone(server.authority()),
-            server_url: (!address.ip().is_unspecified()).then(|| format!("https://{address}")),
+            advertised: server.advertised(),
         };
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(mosaic_controllers::run(client, options, shutdown.clone()));

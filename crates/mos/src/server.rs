@@ -49,7 +49,7 @@ pub(crate) struct ServerArgs {
     /// Key of the client certificate shown to etcd (PEM)
     #[arg(long, value_name = "FILE")]
     pub(crate) etcd_key: Option<PathBuf>,
-    /// Address at which others reach this server; by default the one it listens on, or the host's first
+    /// Address at which others reach this server; by default the one it listens on, or the one of the host's default route
     #[arg(long, value_name = "IP")]
     pub(crate) advertise_address: Option<IpAddr>,
     /// Further name or address in the server's certificate; may be given several times
@@ -273,7 +273,7 @@ async fn serve(args: ServerArgs) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::new(format!("cannot start the server: {error}")))?;
     tracing::info!(address = %format!("https://{}", server.address()), "ready");
-    let controllers = Controllers::start(&server, args.advertise_address);
+    let controllers = Controllers::start(&server);
     told_to_stop().await?;
     tracing::info!("stopping");
     controllers.stop().await;

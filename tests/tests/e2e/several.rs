@@ -1,6 +1,11 @@
 //! Several servers on one etcd: the same objects, the same watches, and any of them may die.
 
+use std::collections::BTreeSet;
+use std::thread;
+
 use mosaic_tests::{Etcd, Server, ServerOptions, Store, wait_until};
+
+use serde_json::json;
 
 use crate::{config_map, config_maps, names};
 
@@ -56,6 +61,66 @@ fn a_credential_of_one_server_is_good_for_the_other() {
     let token = token.ok().trim();
     let answer = b.http().with_token(token).get("/api/v1/nodes");
     answer.fails(403, "Forbidden");
+}
+
+/// The addresses behind the service through which programs in the cluster reach the API.
+fn api_addresses(server: &Server) -> BTreeSet<String> {
+    let http = server.http();
+    let service = "kubernetes.io/service-name%3Dkubernetes";
+    let of_service = format!("/apis/discovery.k8s.io/v1/endpointslices?labelSelector={service}");
+    let slices = http.get(&of_service).ok();
+    let endpoints = slices["items"].as_array().into_iter().flatten();
+    let addresses: BTreeSet<String> = endpoints
+        .flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default())
+        .filter_map(|endpoint| endpoint["addresses"][0].as_str().map(str::to_owned))
+        .collect();
+    let old = http.get("/api/v1/namespaces/default/endpoints/kubernetes");
+    let subsets = if old.status == 200 {
+        old.json()["subsets"].clone()
+    } else {
+        json!([])
+    };
+    let in_old = |address: &String| subsets.to_string().contains(&format!("\"{address}\""));
+    addresses.into_iter().filter(in_old).collect()
+}
+
+#[test]
+fn servers_that_start_together_are_found_until_they_end() {
+    let etcd = Etcd::start(1);
+    let start = |address: &str| {
+        Server::start_with(ServerOptions {
+            store: Store::Etcd(etcd.addresses()),
+            everywhere: true,
+            arguments: vec!["--advertise-address".into(), address.into()],
+            ..ServerOptions::default()
+        })
+    };
+    let (a, b) = thread::scope(|scope| {
+        let a = scope.spawn(|| start("10.1.2.3"));
+        let b = scope.spawn(|| start("10.1.2.4"));
+        (a.join().expect("a server"), b.join().expect("a server"))
+    });
+    let found = |addresses: &[&str]| {
+        let addresses: BTreeSet<String> = addresses.iter().map(|a| (*a).to_owned()).collect();
+        wait_until(&format!("{addresses:?}"), || api_addresses(&b) == addresses);
+    };
+    found(&["10.1.2.3", "10.1.2.4"]);
+    a.stop();
+    found(&["10.1.2.4"]);
+    a.start_again();
+    found(&["10.1.2.3", "10.1.2.4"]);
+    // One that dies says nothing; it is missed after a while.
+    a.kill();
+    found(&["10.1.2.4"]);
+}
+
+#[test]
+fn a_server_starts_on_the_address_that_it_has_by_default() {
+    let server = Server::start_with(ServerOptions {
+        everywhere: true,
+        ..ServerOptions::default()
+    });
+    server.kubectl().run("get namespaces").ok();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{MAX_BYTES, SelectorError};
 
 /// One condition: a field is, or is not, a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldRequirement {
     /// The field, such as `spec.nodeName`.
     pub field: String,
@@ -32,10 +32,11 @@ impl FieldSelector {
         if text.len() > MAX_BYTES {
             return Err(SelectorError::too_long());
         }
-        let mut terms = split_terms(text);
-        terms.sort_unstable();
         let mut requirements = Vec::new();
-        for term in terms.into_iter().filter(|term| !term.is_empty()) {
+        for term in split_terms(text)
+            .into_iter()
+            .filter(|term| !term.is_empty())
+        {
             let Some((field, negated, value)) = split_term(term) else {
                 return Err(SelectorError(format!(
                     "invalid selector: '{text}'; can't understand '{term}'"
@@ -51,6 +52,8 @@ impl FieldSelector {
                 });
             }
         }
+        // The same selector has the same text, however it was written.
+        requirements.sort();
         Ok(Self { requirements })
     }
 

@@ -158,6 +158,13 @@ fn selector_objects_say_the_same_as_text() {
 }
 
 #[test]
+fn a_field_selector_written_and_read_is_the_same() {
+    // One operator of two spellings: the order must not depend on which.
+    let selector = FieldSelector::parse("=-,==(").unwrap();
+    assert_eq!(FieldSelector::parse(&selector.to_string()), Ok(selector));
+}
+
+#[test]
 fn field_selector_errors_are_kubernetes() {
     let errors = [
         ("a", "invalid selector: 'a'; can't understand 'a'"),
@@ -293,7 +300,9 @@ proptest! {
 
     #[test]
     fn any_text_is_read_or_refused(text in "[-a-z0-9=!<>(), \\\\./]{0,40}") {
-        let _ = FieldSelector::parse(&text);
+        if let Ok(selector) = FieldSelector::parse(&text) {
+            prop_assert_eq!(FieldSelector::parse(&selector.to_string()), Ok(selector));
+        }
         if let Ok(selector) = LabelSelector::parse(&text) {
             prop_assert_eq!(label(&selector.to_string()), selector);
         }
