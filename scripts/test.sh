@@ -14,6 +14,8 @@ echo "== format" >&2
 cargo fmt --all --check
 
 echo "== lints" >&2
+# The fuzz targets are a workspace of their own, whose lock file nothing else would look at.
+cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # All targets at once, so that the tests and the binary that they start share one build of each crate.
