@@ -211,9 +211,10 @@ fn hints(status: &Status, call: &Call, origin: &Origin) -> Vec<String> {
     match status.reason.as_str() {
         "NotFound" if name.is_some() => vec![format!("`mos get {what}{flag}` lists what there is")],
         "NotFound" => vec!["`mos api-resources` lists the types that this server knows".into()],
-        "Forbidden" if name.is_some() || call.namespace.is_some() || verb != &"get" => {
+        // Limits, quotas and other rules refuse with the same reason, and no right helps against those.
+        "Forbidden" if is_about_rights(&status.message) && !what.starts_with('/') => {
             vec![format!(
-                "`mos auth can-i {verb} {what}{flag}` tells who may; an administrator grants it by a Role and a RoleBinding"
+                "`mos auth can-i {verb} {what}{flag}` asks whether you may; an administrator grants it by a Role and a RoleBinding"
             )]
         }
         "Unauthorized" => vec![format!(
@@ -233,6 +234,13 @@ fn hints(status: &Status, call: &Call, origin: &Origin) -> Vec<String> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether a refusal is the authorizer's: `… is forbidden: User "jane" cannot list resource …`.
+fn is_about_rights(message: &str) -> bool {
+    message
+        .split_once("User \"")
+        .is_some_and(|(_, rest)| rest.contains("\" cannot "))
 }
 
 /// A failure to get any answer.
@@ -347,8 +355,23 @@ mod tests {
 
     #[test]
     fn forbidden_says_which_verb_on_what() {
-        let status = Status::failure("no", "Forbidden").with_code(403);
+        let text = "deployments.apps is forbidden: User \"jane\" cannot list resource \"deployments\" in API group \"apps\" in the namespace \"shop\"";
+        let status = Status::failure(text, "Forbidden").with_code(403);
         let failure: Failure = ApiError::refused(status, call("list", None), &origin()).into();
         assert!(format!("{failure:?}").contains("mos auth can-i list deployments.apps -n shop"));
+    }
+
+    #[test]
+    fn a_limit_is_not_a_matter_of_rights() {
+        for text in [
+            "pods \"big\" is forbidden: maximum memory usage per Container is 2Gi, but limit is 4Gi",
+            "pods \"big\" is forbidden: exceeded quota: shop, requested: pods=1, used: pods=5, limited: pods=5",
+            "namespaces \"default\" is forbidden: this namespace may not be deleted",
+        ] {
+            let status = Status::failure(text, "Forbidden").with_code(403);
+            let failure: Failure =
+                ApiError::refused(status, call("create", None), &origin()).into();
+            assert!(!format!("{failure:?}").contains("can-i"), "{failure:?}");
+        }
     }
 }
