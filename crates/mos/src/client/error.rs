@@ -209,6 +209,9 @@ fn hints(status: &Status, call: &Call, origin: &Origin) -> Vec<String> {
             .is_some_and(|d| d.causes.iter().any(|cause| cause.reason == reason))
     };
     match status.reason.as_str() {
+        "NotFound" if is_missing_namespace(status, call) => {
+            vec!["`mos get namespaces` lists them".into()]
+        }
         "NotFound" if name.is_some() => vec![format!("`mos get {what}{flag}` lists what there is")],
         "NotFound" => vec!["`mos api-resources` lists the types that this server knows".into()],
         // Limits, quotas and other rules refuse with the same reason, and no right helps against those.
@@ -234,6 +237,14 @@ fn hints(status: &Status, call: &Call, origin: &Origin) -> Vec<String> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether the namespace is what was not found, rather than the object in it.
+fn is_missing_namespace(status: &Status, call: &Call) -> bool {
+    status
+        .details
+        .as_ref()
+        .is_some_and(|details| details.kind == "namespaces" && call.what != "namespaces")
 }
 
 /// Whether a refusal is the authorizer's: `… is forbidden: User "jane" cannot list resource …`.
@@ -359,6 +370,26 @@ mod tests {
         let status = Status::failure(text, "Forbidden").with_code(403);
         let failure: Failure = ApiError::refused(status, call("list", None), &origin()).into();
         assert!(format!("{failure:?}").contains("mos auth can-i list deployments.apps -n shop"));
+    }
+
+    #[test]
+    fn a_missing_namespace_is_not_looked_for_in_itself() {
+        let details = StatusDetails {
+            name: "shp".into(),
+            kind: "namespaces".into(),
+            group: String::new(),
+            causes: Vec::new(),
+            uid: String::new(),
+            retry_after_seconds: 0,
+        };
+        let status = Status::failure("namespaces \"shp\" not found", "NotFound")
+            .with_code(404)
+            .with_details(details);
+        let failure: Failure =
+            ApiError::refused(status, call("patch", Some("web")), &origin()).into();
+        let text = format!("{failure:?}");
+        assert!(text.contains("`mos get namespaces`"), "{text}");
+        assert!(!text.contains("mos get deployments"), "{text}");
     }
 
     #[test]
