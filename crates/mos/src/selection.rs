@@ -2,7 +2,7 @@
 
 use crate::client::{Client, Discovery, Resource};
 use crate::failure::Failure;
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 
 /// The arguments, taken apart but not yet looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +97,9 @@ pub(crate) fn named(
         Arguments::Types(types) => {
             // `web` alone is more likely a name without its type than a type without a name.
             discovery.resolve_list(&types).map_err(|failure| {
+                if manifest::is_file_name(&types) {
+                    return failure;
+                }
                 failure.hint(format!(
                     "if `{types}` is a name, write its type too, such as `deployment/{types}`"
                 ))

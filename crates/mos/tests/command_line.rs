@@ -79,6 +79,23 @@ fn a_server_that_is_not_there_is_named_with_its_context() {
 }
 
 #[test]
+fn a_kubeconfig_that_is_none_is_told_apart_from_one_that_is_missing() {
+    let error = output(command().args(["get", "pods", "--kubeconfig", "/nope"])).failed(1);
+    assert!(
+        error.contains("cannot read the kubeconfig /nope: No such file"),
+        "{error}"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("web.yaml");
+    std::fs::write(&file, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n").unwrap();
+    let error = output(command().args(["get", "pods"]).env("KUBECONFIG", &file)).failed(1);
+    assert!(
+        error.contains("web.yaml is not a kubeconfig (kind: Deployment)"),
+        "{error}"
+    );
+}
+
+#[test]
 fn completion_scripts_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = output(command().args(["completion", shell])).ok();
