@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod config;
 mod controllers;
+mod data_directory;
 mod describe;
 mod failure;
 mod manifest;

@@ -87,7 +87,11 @@ fn a_kubeconfig_that_is_none_is_told_apart_from_one_that_is_missing() {
     );
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("web.yaml");
-    std::fs::write(&file, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n").unwrap();
+    std::fs::write(
+        &file,
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n",
+    )
+    .unwrap();
     let error = output(command().args(["get", "pods"]).env("KUBECONFIG", &file)).failed(1);
     assert!(
         error.contains("web.yaml is not a kubeconfig (kind: Deployment)"),
