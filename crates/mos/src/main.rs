@@ -40,6 +40,7 @@ fn run() -> Result<(), Failure> {
     let arguments: Vec<_> = std::env::args_os().collect();
     let environment = std::env::vars_os();
     let matches = config::matches(cli::command(), arguments, environment)?;
+    cli::check(&matches)?;
     let cli = Cli::from_arg_matches(&matches)?;
     match cli.command {
         Command::Server(args) => server::run(args),

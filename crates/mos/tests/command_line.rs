@@ -79,6 +79,20 @@ fn a_server_that_is_not_there_is_named_with_its_context() {
 }
 
 #[test]
+fn flags_that_choose_a_server_are_offered_where_one_is_used() {
+    for name in ["server", "bench", "completion"] {
+        let help = output(command().args([name, "--help"])).ok();
+        assert!(!help.contains("--kubeconfig"), "{help}");
+    }
+    let help = output(command().args(["bench", "api", "--help"])).ok();
+    assert!(!help.contains("--kubeconfig"), "{help}");
+    let help = output(command().args(["get", "--help"])).ok();
+    assert!(help.contains("--kubeconfig"), "{help}");
+    let error = output(command().args(["server", "-n", "foo", "--as", "x"])).failed(2);
+    assert!(error.contains("`mos server` has no --"), "{error}");
+}
+
+#[test]
 fn a_kubeconfig_that_is_none_is_told_apart_from_one_that_is_missing() {
     let error = output(command().args(["get", "pods", "--kubeconfig", "/nope"])).failed(1);
     assert!(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Arg, Args, Command};
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
@@ -37,6 +37,14 @@ pub(crate) struct ConnectionArgs {
     /// Log requests to standard error; -vv logs more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+}
+
+impl ConnectionArgs {
+    /// The flags, as they are described to the parser.
+    pub(crate) fn flags() -> Vec<Arg> {
+        let described = Self::augment_args(Command::new(""));
+        described.get_arguments().cloned().collect()
+    }
 }
 
 /// Where the connection's settings come from; for error messages.
