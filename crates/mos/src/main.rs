@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 all done, 1
 //! something failed, 2 the command line itself is wrong.
 
+mod advice;
 mod allocator;
 mod bench;
 mod cli;

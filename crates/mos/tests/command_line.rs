@@ -93,6 +93,18 @@ fn flags_that_choose_a_server_are_offered_where_one_is_used() {
 }
 
 #[test]
+fn words_of_kubectl_and_docker_lead_on() {
+    for (words, wanted) in [
+        ("ps", "`mos get pods`"),
+        ("apply web.yaml", "`-f web.yaml`"),
+        ("--server https://a:6443 get pods", "--kubeconfig FILE"),
+    ] {
+        let error = output(command().args(words.split(' '))).failed(2);
+        assert!(error.contains("hint:") && error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
 fn a_kubeconfig_that_is_none_is_told_apart_from_one_that_is_missing() {
     let error = output(command().args(["get", "pods", "--kubeconfig", "/nope"])).failed(1);
     assert!(
