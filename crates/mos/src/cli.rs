@@ -1,6 +1,7 @@
 //! The command line as a whole.
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
 use crate::client::ConnectionArgs;
@@ -9,6 +10,7 @@ use crate::commands::{
     version,
 };
 use crate::config;
+use crate::failure::Failure;
 use crate::server::ServerArgs;
 
 /// Mosaic: a container platform in one binary.
@@ -60,9 +62,45 @@ pub(crate) enum Command {
     Completion(completion::CompletionArgs),
 }
 
+/// The commands that use no server, and so have no use for the flags that choose one.
+const WITHOUT_CONNECTION: [&str; 3] = ["server", "bench", "completion"];
+
 /// The command line's description, complete with where settings may stand.
 pub(crate) fn command() -> clap::Command {
-    config::with_sources_in_help(Cli::command())
+    let mut command = config::with_sources_in_help(Cli::command());
+    for name in WITHOUT_CONNECTION {
+        // Flags of all commands are in the description of each; here they are known, to be refused by
+        // name, and not offered.
+        let hidden = ConnectionArgs::flags()
+            .into_iter()
+            .map(|flag| flag.hide(true));
+        command = command.mut_subcommand(name, |command| command.args(hidden));
+    }
+    command
+}
+
+/// Refuses flags that choose a server where none is used, rather than ignoring them.
+///
+/// # Errors
+/// If there is one.
+pub(crate) fn check(matches: &ArgMatches) -> Result<(), Failure> {
+    let Some(name) = matches
+        .subcommand_name()
+        .filter(|name| WITHOUT_CONNECTION.contains(name))
+    else {
+        return Ok(());
+    };
+    let given = ConnectionArgs::flags().into_iter().find(|flag| {
+        matches.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine)
+    });
+    match given {
+        None => Ok(()),
+        Some(flag) => Err(Failure::usage(format!(
+            "`mos {name}` has no --{}: it is a flag of commands that use a server",
+            flag.get_long().unwrap_or_default()
+        ))
+        .hint(format!("`mos {name} --help` shows its flags"))),
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +110,27 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn commands_without_a_server_refuse_the_flags_that_choose_one() {
+        for words in [
+            "mos server -n x",
+            "mos -n x server",
+            "mos bench api --context x",
+            "mos bench --as x api",
+            "mos completion bash -v",
+        ] {
+            let matches = command().get_matches_from(words.split(' '));
+            let failure = check(&matches).unwrap_err();
+            assert!(
+                failure.message().contains("has no --"),
+                "{words}: {failure}"
+            );
+        }
+        for words in ["mos server --listen 127.0.0.1:0", "mos get pods -n x"] {
+            check(&command().get_matches_from(words.split(' '))).unwrap();
+        }
     }
 
     #[test]

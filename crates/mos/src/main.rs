@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 all done, 1
 //! something failed, 2 the command line itself is wrong.
 
+mod advice;
 mod allocator;
 mod bench;
 mod cli;
@@ -10,6 +11,7 @@ mod client;
 mod commands;
 mod config;
 mod controllers;
+mod data_directory;
 mod describe;
 mod failure;
 mod manifest;
@@ -39,6 +41,7 @@ fn run() -> Result<(), Failure> {
     let arguments: Vec<_> = std::env::args_os().collect();
     let environment = std::env::vars_os();
     let matches = config::matches(cli::command(), arguments, environment)?;
+    cli::check(&matches)?;
     let cli = Cli::from_arg_matches(&matches)?;
     match cli.command {
         Command::Server(args) => server::run(args),

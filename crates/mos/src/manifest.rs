@@ -46,6 +46,16 @@ impl Manifest {
     }
 }
 
+/// Whether a word looks like the name of a file of objects.
+pub(crate) fn is_file_name(word: &str) -> bool {
+    has_known_ending(Path::new(word))
+}
+
+fn has_known_ending(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
+}
+
 /// Reads the objects of several files, in order.
 pub(crate) fn read(paths: &[String], recursive: bool) -> Result<Vec<Manifest>, Failure> {
     let mut manifests = Vec::new();
@@ -135,11 +145,7 @@ fn search(
         let is_directory = path.is_dir();
         if is_directory && recursive && depth < MAX_DIRECTORIES {
             search(&path, recursive, depth + 1, found)?;
-        } else if !is_directory
-            && path
-                .extension()
-                .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
-        {
+        } else if !is_directory && has_known_ending(&path) {
             found.push(path);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::client::{Client, Discovery, Resource};
 use crate::failure::Failure;
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 
 /// The arguments, taken apart but not yet looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +94,19 @@ pub(crate) fn named(
         name: name.to_owned(),
     };
     match parse(arguments)? {
-        Arguments::Types(types) => Err(Failure::usage(format!("the name of a {types} is missing"))
-            .hint(format!("write `{types} NAME` or `{types}/NAME`"))),
+        Arguments::Types(types) => {
+            // `web` alone is more likely a name without its type than a type without a name.
+            discovery.resolve_list(&types).map_err(|failure| {
+                if manifest::is_file_name(&types) {
+                    return failure;
+                }
+                failure.hint(format!(
+                    "if `{types}` is a name, write its type too, such as `deployment/{types}`"
+                ))
+            })?;
+            Err(Failure::usage(format!("the name of a {types} is missing"))
+                .hint(format!("write `{types} NAME` or `{types}/NAME`")))
+        }
         Arguments::Named(types, names) => {
             let resources = discovery.resolve_list(&types)?;
             Ok(resources

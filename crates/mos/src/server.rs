@@ -1,19 +1,26 @@
 //! `mos server`: the settings of the server, checked, and its start and stop.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 use ipnet::IpNet;
 use mosaic_auth::audit::{AuditLog, AuditLogOptions, AuditPolicy};
 
 use crate::controllers::Controllers;
+use crate::data_directory::DataDirectory;
 use crate::failure::Failure;
 use crate::output::log;
 
 /// Where the server listens unless told otherwise.
 pub(crate) const DEFAULT_LISTEN: &str = "0.0.0.0:6443";
+
+/// What to do about an address that is taken, or not this machine's.
+const LISTEN_HINT: &str = "choose another with --listen ADDR:PORT";
+/// A start that waits longer than this for etcd says so.
+const ETCD_IS_SLOW: Duration = Duration::from_secs(1);
 
 /// Run the API server.
 ///
@@ -248,37 +255,56 @@ pub(crate) fn run(args: ServerArgs) -> Result<(), Failure> {
 
 /// Starts the server over its store, and stops it when the process is told to.
 async fn serve(args: ServerArgs) -> Result<(), Failure> {
-    let directory = args.data_dir.clone();
-    // For its owner only: the database holds secrets.
-    let mut builder = std::fs::DirBuilder::new();
-    std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
-    builder.create(&directory).map_err(|error| {
-        Failure::new(format!(
-            "data-dir: cannot make {}: {error}",
-            directory.display()
-        ))
-        .hint("choose a directory that this user may write to, with --data-dir DIR")
-    })?;
-    let store = open_store(&args).await?;
+    // First what can fail without leaving anything behind.
+    try_address(args.listen)?;
+    let audit = audit(&args)?;
+    let directory = DataDirectory::prepare(&args.data_dir)?;
+    let store = match open_store(&args).await {
+        Ok(store) => store,
+        Err(failure) => {
+            directory.take_back();
+            return Err(failure);
+        }
+    };
     let options = mosaic_apiserver::Options {
-        data_dir: directory,
+        data_dir: args.data_dir.clone(),
         listen: args.listen,
         advertise: args.advertise_address,
         names: args.tls_san.clone(),
         anonymous: args.anonymous_auth,
         service_range: args.service_cluster_ip_range,
-        audit: audit(&args)?,
+        audit,
     };
     let server = mosaic_apiserver::Server::start(options, store)
         .await
-        .map_err(|error| Failure::new(format!("cannot start the server: {error}")))?;
-    tracing::info!(address = %format!("https://{}", server.address()), "ready");
+        .map_err(|error| {
+            let failure = Failure::new(format!("cannot start the server: {error}"));
+            match error {
+                mosaic_apiserver::ServerError::Listen { .. } => failure.hint(LISTEN_HINT),
+                _ => failure,
+            }
+        })?;
+    tracing::info!(
+        address = %format!("https://{}", server.address()),
+        kubeconfig = %args.data_dir.join("admin.kubeconfig").display(),
+        "ready"
+    );
     let controllers = Controllers::start(&server);
     told_to_stop().await?;
     tracing::info!("stopping");
     controllers.stop().await;
     server.stop().await;
     Ok(())
+}
+
+/// Sees whether the address can be listened on. The server binds it for good once its store is open;
+/// until then clients are refused, rather than kept waiting for a store that may not answer.
+fn try_address(address: SocketAddr) -> Result<(), Failure> {
+    std::net::TcpListener::bind(address)
+        .map(drop)
+        .map_err(|error| {
+            Failure::new(format!("cannot listen on {address}: {error}")).hint(LISTEN_HINT)
+        })
 }
 
 async fn open_store(args: &ServerArgs) -> Result<std::sync::Arc<dyn mosaic_store::Store>, Failure> {
@@ -303,13 +329,20 @@ async fn open_store(args: &ServerArgs) -> Result<std::sync::Arc<dyn mosaic_store
                 tls,
                 ..mosaic_store::EtcdOptions::default()
             };
-            let store = mosaic_store::Etcd::connect(urls, "", options)
-                .await
-                .map_err(|error| {
-                    Failure::new(format!("cannot reach etcd at {}: {error}", urls.join(", "))).hint(
-                        "check that its members run, and that the URLs and certificates are theirs",
-                    )
-                })?;
+            let members = urls.join(", ");
+            let mut connect = std::pin::pin!(mosaic_store::Etcd::connect(urls, "", options));
+            let connected = match tokio::time::timeout(ETCD_IS_SLOW, &mut connect).await {
+                Ok(connected) => connected,
+                Err(_) => {
+                    tracing::info!("waiting for etcd at {members}");
+                    connect.await
+                }
+            };
+            let store = connected.map_err(|error| {
+                Failure::new(format!("cannot reach etcd at {members}: {error}")).hint(
+                    "check that its members run, and that the URLs and certificates are theirs",
+                )
+            })?;
             Ok(std::sync::Arc::new(store))
         }
     }
@@ -334,12 +367,25 @@ fn audit(args: &ServerArgs) -> Result<Option<(AuditPolicy, AuditLog)>, Failure> 
         }
     };
     let log = AuditLog::open(AuditLogOptions::new(path)).map_err(|error| {
-        Failure::new(format!(
-            "audit-log: cannot open {}: {error}",
-            path.display()
-        ))
+        let missing = missing_directory(path);
+        let path = path.display();
+        match missing {
+            Some(directory) => Failure::new(format!(
+                "audit-log: cannot open {path}: the directory {} does not exist",
+                directory.display()
+            ))
+            .hint(format!("make it: mkdir -p {}", directory.display())),
+            None => Failure::new(format!("audit-log: cannot open {path}: {error}")),
+        }
     })?;
     Ok(Some((policy, log)))
+}
+
+/// The directory that a file should be in, if there is none.
+fn missing_directory(file: &Path) -> Option<&Path> {
+    let directory = file.parent()?;
+    let named = !directory.as_os_str().is_empty();
+    (named && !directory.exists()).then_some(directory)
 }
 
 /// Returns when the process gets SIGTERM or SIGINT.

@@ -79,6 +79,53 @@ fn a_server_that_is_not_there_is_named_with_its_context() {
 }
 
 #[test]
+fn flags_that_choose_a_server_are_offered_where_one_is_used() {
+    for name in ["server", "bench", "completion"] {
+        let help = output(command().args([name, "--help"])).ok();
+        assert!(!help.contains("--kubeconfig"), "{help}");
+    }
+    let help = output(command().args(["bench", "api", "--help"])).ok();
+    assert!(!help.contains("--kubeconfig"), "{help}");
+    let help = output(command().args(["get", "--help"])).ok();
+    assert!(help.contains("--kubeconfig"), "{help}");
+    let error = output(command().args(["server", "-n", "foo", "--as", "x"])).failed(2);
+    assert!(error.contains("`mos server` has no --"), "{error}");
+}
+
+#[test]
+fn words_of_kubectl_and_docker_lead_on() {
+    for (words, wanted) in [
+        ("ps", "`mos get pods`"),
+        ("apply web.yaml", "`-f web.yaml`"),
+        ("--server https://a:6443 get pods", "--kubeconfig FILE"),
+    ] {
+        let error = output(command().args(words.split(' '))).failed(2);
+        assert!(error.contains("hint:") && error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn a_kubeconfig_that_is_none_is_told_apart_from_one_that_is_missing() {
+    let error = output(command().args(["get", "pods", "--kubeconfig", "/nope"])).failed(1);
+    assert!(
+        error.contains("cannot read the kubeconfig /nope: No such file"),
+        "{error}"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("web.yaml");
+    std::fs::write(
+        &file,
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n",
+    )
+    .unwrap();
+    let error = output(command().args(["get", "pods"]).env("KUBECONFIG", &file)).failed(1);
+    assert!(
+        error.contains("web.yaml is not a kubeconfig (kind: Deployment)"),
+        "{error}"
+    );
+}
+
+#[test]
 fn completion_scripts_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = output(command().args(["completion", shell])).ok();

@@ -1,10 +1,10 @@
 //! Which server, as whom: kubeconfig and flags, found and merged as kubectl does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Arg, Args, Command};
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
@@ -37,6 +37,14 @@ pub(crate) struct ConnectionArgs {
     /// Log requests to standard error; -vv logs more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+}
+
+impl ConnectionArgs {
+    /// The flags, as they are described to the parser.
+    pub(crate) fn flags() -> Vec<Arg> {
+        let described = Self::augment_args(Command::new(""));
+        described.get_arguments().cloned().collect()
+    }
 }
 
 /// Where the connection's settings come from; for error messages.
@@ -127,6 +135,21 @@ fn start_hint() -> &'static str {
     "start a server with `mos server --data-dir DIR`, then `export KUBECONFIG=DIR/admin.kubeconfig`"
 }
 
+/// A file that cannot be read as a kubeconfig.
+fn unusable(file: &Path, error: KubeconfigError) -> Failure {
+    let file = file.display();
+    match error {
+        KubeconfigError::ReadConfig(error, _) => {
+            Failure::new(format!("cannot read the kubeconfig {file}: {error}"))
+        }
+        KubeconfigError::Parse(error) => Failure::new(format!(
+            "{file} is not a kubeconfig: {}",
+            error.to_string().trim_end()
+        )),
+        error => Failure::new(format!("the kubeconfig {file} cannot be used: {error}")),
+    }
+}
+
 /// Reads and merges the files. A file that KUBECONFIG lists may be missing; one named by a flag may not.
 fn read(args: &ConnectionArgs) -> Result<(Kubeconfig, Vec<PathBuf>), Failure> {
     let variable = std::env::var_os("KUBECONFIG");
@@ -142,13 +165,16 @@ fn read(args: &ConnectionArgs) -> Result<(Kubeconfig, Vec<PathBuf>), Failure> {
             {
                 continue;
             }
-            Err(error) => {
-                return Err(Failure::new(format!(
-                    "the kubeconfig {} cannot be used: {error}",
-                    file.display()
-                )));
-            }
+            Err(error) => return Err(unusable(file, error)),
         };
+        if let Some(kind) = config.kind.as_deref().filter(|kind| *kind != "Config") {
+            return Err(Failure::new(format!(
+                "{} is not a kubeconfig (kind: {kind})",
+                file.display()
+            ))
+            .hint("the file of a server is DIR/admin.kubeconfig in its data directory")
+            .hint("objects in files are named by -f FILE"));
+        }
         merged = merged.merge(config).map_err(|error| {
             Failure::new(format!(
                 "the kubeconfigs {} cannot be merged: {error}",

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{ApiError, Client, Resource};
 use crate::failure::Failure;
+use crate::manifest;
 use crate::nearest::did_you_mean;
 
 const AGGREGATED: &str =
@@ -226,6 +227,9 @@ impl Discovery {
 
     fn unknown(&self, name: &str) -> Failure {
         let failure = Failure::new(format!("the server has no type `{name}`"));
+        if manifest::is_file_name(name) {
+            return failure.hint(format!("did you mean `-f {name}`?"));
+        }
         let base = name.split('.').next().unwrap_or(name);
         let names = self.resources.iter().flat_map(|resource| {
             [resource.plural.as_str(), resource.singular.as_str()]
@@ -350,6 +354,15 @@ pub(crate) mod tests {
             .of_object("extensions/v1beta1", "Deployment")
             .unwrap_err();
         assert!(format!("{failure:?}").contains("apps/v1"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_type_is_noticed() {
+        let failure = sample().resolve("web.yaml").unwrap_err();
+        assert!(
+            format!("{failure:?}").contains("did you mean `-f web.yaml`?"),
+            "{failure:?}"
+        );
     }
 
     #[test]

@@ -209,11 +209,15 @@ fn hints(status: &Status, call: &Call, origin: &Origin) -> Vec<String> {
             .is_some_and(|d| d.causes.iter().any(|cause| cause.reason == reason))
     };
     match status.reason.as_str() {
+        "NotFound" if is_missing_namespace(status, call) => {
+            vec!["`mos get namespaces` lists them".into()]
+        }
         "NotFound" if name.is_some() => vec![format!("`mos get {what}{flag}` lists what there is")],
         "NotFound" => vec!["`mos api-resources` lists the types that this server knows".into()],
-        "Forbidden" if name.is_some() || call.namespace.is_some() || verb != &"get" => {
+        // Limits, quotas and other rules refuse with the same reason, and no right helps against those.
+        "Forbidden" if is_about_rights(&status.message) && !what.starts_with('/') => {
             vec![format!(
-                "`mos auth can-i {verb} {what}{flag}` tells who may; an administrator grants it by a Role and a RoleBinding"
+                "`mos auth can-i {verb} {what}{flag}` asks whether you may; an administrator grants it by a Role and a RoleBinding"
             )]
         }
         "Unauthorized" => vec![format!(
@@ -233,6 +237,21 @@ fn hints(status: &Status, call: &Call, origin: &Origin) -> Vec<String> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether the namespace is what was not found, rather than the object in it.
+fn is_missing_namespace(status: &Status, call: &Call) -> bool {
+    status
+        .details
+        .as_ref()
+        .is_some_and(|details| details.kind == "namespaces" && call.what != "namespaces")
+}
+
+/// Whether a refusal is the authorizer's: `… is forbidden: User "jane" cannot list resource …`.
+fn is_about_rights(message: &str) -> bool {
+    message
+        .split_once("User \"")
+        .is_some_and(|(_, rest)| rest.contains("\" cannot "))
 }
 
 /// A failure to get any answer.
@@ -347,8 +366,43 @@ mod tests {
 
     #[test]
     fn forbidden_says_which_verb_on_what() {
-        let status = Status::failure("no", "Forbidden").with_code(403);
+        let text = "deployments.apps is forbidden: User \"jane\" cannot list resource \"deployments\" in API group \"apps\" in the namespace \"shop\"";
+        let status = Status::failure(text, "Forbidden").with_code(403);
         let failure: Failure = ApiError::refused(status, call("list", None), &origin()).into();
         assert!(format!("{failure:?}").contains("mos auth can-i list deployments.apps -n shop"));
+    }
+
+    #[test]
+    fn a_missing_namespace_is_not_looked_for_in_itself() {
+        let details = StatusDetails {
+            name: "shp".into(),
+            kind: "namespaces".into(),
+            group: String::new(),
+            causes: Vec::new(),
+            uid: String::new(),
+            retry_after_seconds: 0,
+        };
+        let status = Status::failure("namespaces \"shp\" not found", "NotFound")
+            .with_code(404)
+            .with_details(details);
+        let failure: Failure =
+            ApiError::refused(status, call("patch", Some("web")), &origin()).into();
+        let text = format!("{failure:?}");
+        assert!(text.contains("`mos get namespaces`"), "{text}");
+        assert!(!text.contains("mos get deployments"), "{text}");
+    }
+
+    #[test]
+    fn a_limit_is_not_a_matter_of_rights() {
+        for text in [
+            "pods \"big\" is forbidden: maximum memory usage per Container is 2Gi, but limit is 4Gi",
+            "pods \"big\" is forbidden: exceeded quota: shop, requested: pods=1, used: pods=5, limited: pods=5",
+            "namespaces \"default\" is forbidden: this namespace may not be deleted",
+        ] {
+            let status = Status::failure(text, "Forbidden").with_code(403);
+            let failure: Failure =
+                ApiError::refused(status, call("create", None), &origin()).into();
+            assert!(!format!("{failure:?}").contains("can-i"), "{failure:?}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
+use crate::advice::advise;
 use crate::failure::Failure;
 use crate::nearest::did_you_mean;
 
@@ -61,7 +62,10 @@ pub(crate) fn matches(
     arguments: Vec<OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<ArgMatches, Failure> {
-    let matches = command.clone().try_get_matches_from(&arguments)?;
+    let matches = command
+        .clone()
+        .try_get_matches_from(&arguments)
+        .map_err(|error| advise(error, &command.clone().render_usage().to_string()))?;
     if matches.subcommand_name() != Some(SECTION) {
         return Ok(matches);
     }
