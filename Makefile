@@ -1,12 +1,13 @@
 # make help            what there is to make
 # CARGO_TARGET_DIR     is respected; target/release/mos is there either way
+# PREFIX, DESTDIR      where make install puts it: $(DESTDIR)$(PREFIX)/bin/mos
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
 target := $(or $(CARGO_TARGET_DIR),target)
-cache := $(or $(MOSAIC_BUILD_CACHE),$(HOME)/.cache/mosaic)
+PREFIX ?= /usr/local
 
 .PHONY: help
 help: ## this list
@@ -23,6 +24,12 @@ build: packages ## the release binary, target/release/mos
 		mkdir -p target/release && cp -f "$(target)/release/mos" target/release/mos; \
 	fi
 	@ls -l target/release/mos
+
+.PHONY: install
+install: ## the built binary, stripped, into PREFIX/bin (/usr/local/bin)
+	@test -x target/release/mos || { echo "there is no target/release/mos: run make build first" >&2; exit 1; }
+	@install -D --strip -m 755 target/release/mos "$(DESTDIR)$(PREFIX)/bin/mos"
+	@ls -l "$(DESTDIR)$(PREFIX)/bin/mos"
 
 .PHONY: demo
 demo: build ## start a server, use it with kubectl, clean up
@@ -47,6 +54,6 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (30) seconds each
 	@scripts/fuzz.sh
 
 .PHONY: clean
-clean: ## remove what was built here (the shared caches stay: $(cache))
+clean: ## remove what was built here (the caches in ~/.cache/mosaic stay)
 	@cargo clean --quiet
 	@rm -rf target fuzz/target

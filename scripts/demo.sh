@@ -20,14 +20,25 @@ trap 'cleanup; exit 130' INT TERM
 
 if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; else bold= plain=; fi
 
+# A command line as one would type it: words that a shell would not take as they are stand in quotes.
+typed() {
+    local word line= quote=\'
+    for word in "$@"; do
+        case $word in
+        *[!A-Za-z0-9_./:=,@%+-]* | '') word=$quote${word//$quote/$quote\\$quote$quote}$quote ;;
+        esac
+        line+=" $word"
+    done
+    printf '%s' "${line# }"
+}
 # Shows a command line and runs it.
 show() {
-    printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"
+    printf '\n%s$ %s%s\n' "$bold" "$(typed "$@")" "$plain"
     "$@"
 }
 # The same for one that is meant to fail.
 show_refused() {
-    printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"
+    printf '\n%s$ %s%s\n' "$bold" "$(typed "$@")" "$plain"
     if "$@"; then
         echo "demo: this should have been refused" >&2
         exit 1

@@ -55,6 +55,35 @@ fn only_one_server_uses_a_data_directory() {
     );
 }
 
+#[test]
+fn a_restart_renews_the_administrators_certificate_and_keeps_the_old_one_good() {
+    let server = Server::start();
+    let old = std::fs::read_to_string(server.kubeconfig()).unwrap();
+    let server = server.restart();
+    let new = std::fs::read_to_string(server.kubeconfig()).unwrap();
+    let certificate = |text: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.contains("client-certificate-data"));
+        line.unwrap().to_owned()
+    };
+    assert_ne!(certificate(&old), certificate(&new));
+    server.run_line("get namespaces").ok();
+
+    // The port is another one; everything else is the old file's.
+    let url = |text: &str| {
+        let line = text.lines().find(|line| line.contains("server: "));
+        line.unwrap().to_owned()
+    };
+    let copy = server.file("copy", &old.replace(&url(&old), &url(&new)));
+    output(
+        command()
+            .args(["get", "namespaces"])
+            .env("KUBECONFIG", copy),
+    )
+    .ok();
+}
+
 /// A server that must not start; what it said.
 fn fails_to_start(words: &[&str], data: &Path) -> String {
     output(

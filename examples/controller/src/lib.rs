@@ -20,7 +20,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, Patch, PatchParams};
-use kube::runtime::controller::{Action, Controller};
+use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::runtime::watcher;
 use kube::{Client, CustomResource, CustomResourceExt, Resource, ResourceExt};
@@ -123,6 +123,10 @@ pub async fn run(client: Client) {
         .for_each(|result| async move {
             match result {
                 Ok((site, _)) => tracing::info!(%site, "reconciled"),
+                // What a site owned goes after it, and each time the site is asked for once more.
+                Err(controller::Error::ObjectNotFound(site)) => {
+                    tracing::debug!(%site, "deleted");
+                }
                 Err(error) => tracing::warn!(%error, "not reconciled"),
             }
         })

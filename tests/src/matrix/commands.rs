@@ -8,7 +8,12 @@ mod workloads;
 
 use super::{Command, Stage};
 
-const NO_WORKLOADS: &str = "no controller makes replica sets and pods of a deployment yet";
+const NO_WORKLOADS: &str = "no controller makes replica sets and pods of a deployment yet; \
+     `rollout status` waits for them until its `--timeout`";
+const NO_HOSTS: &str =
+    "no host runs pods yet; kubectl says so, some commands after waiting for the pod";
+const NO_LOGS: &str = "no host runs pods yet: the log of a pod without a host is empty and no error, as with \
+     Kubernetes, and kubectl waits 20 s for a pod of a deployment";
 
 /// All of them.
 pub const COMMANDS: &[Command] = &[
@@ -100,15 +105,11 @@ pub const COMMANDS: &[Command] = &[
     works("get several kinds, --ignore-not-found", cluster::several),
     refused("top", cluster::top, "there is no metrics API yet"),
     // Processes on nodes.
-    refused("logs", pods::logs, "no node serves the pod yet"),
-    refused("exec", pods::exec, "no node serves the pod yet"),
-    refused("attach", pods::attach, "no node serves the pod yet"),
-    refused(
-        "port-forward",
-        pods::port_forward,
-        "no node serves the pod yet",
-    ),
-    refused("cp", pods::copy, "no node serves the pod yet"),
+    refused("logs", pods::logs, NO_LOGS),
+    refused("exec", pods::exec, NO_HOSTS),
+    refused("attach", pods::attach, NO_HOSTS),
+    refused("port-forward", pods::port_forward, NO_HOSTS),
+    refused("cp", pods::copy, NO_HOSTS),
     works("debug", pods::debug),
 ];
 

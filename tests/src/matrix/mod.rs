@@ -25,7 +25,7 @@ use crate::{Http, Kubectl, KubectlVersion, Server, wait_until};
 pub enum Cell {
     /// As with Kubernetes.
     Works,
-    /// Refused, with a clear message, as intended; says why.
+    /// Does not work, as is known; says why.
     Refused(&'static str),
     /// Not as it should be; says what was seen.
     Fails(String),

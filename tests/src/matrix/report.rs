@@ -24,8 +24,8 @@ pub fn report(results: &[Results]) -> String {
         "# Compatibility\n\n\
          What kubectl does with Mosaic, tried with {}. This page is written by `make compatibility`;\n\
          `make test` fails when a result differs from what is expected.\n\n\
-         `yes` as with Kubernetes · `no¹` refused on purpose, with a clear message, for the reason below the\n\
-         table · `FAILS` not as it should be. With two results in a cell, the versions differ.\n",
+         `yes` as with Kubernetes · `no¹` does not work, for the reason below the tables · `FAILS` not as it\n\
+         should be. With two results in a cell, the versions differ.\n",
         versions.join(" and "),
     );
     let mut notes = Notes::default();

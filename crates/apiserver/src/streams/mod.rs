@@ -86,8 +86,10 @@ async fn log(app: &App, call: &Call) -> Result<Response<Body>, Status> {
     let pod = read::find(app, call).await?.value();
     let ask = ask::log(&call.path, &pod, &call.query.others)?;
     if ask.host.is_empty() {
-        // What is on no host has said nothing yet.
-        return Ok(respond::text(StatusCode::OK, ""));
+        // What is on no host has said nothing yet; Kubernetes answers without content, too.
+        let mut nothing = Response::new(respond::full(""));
+        *nothing.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(nothing);
     }
     let host = app.streams.host(&ask.host, &ask.what)?;
     let request = request(&ask, Method::GET)?;

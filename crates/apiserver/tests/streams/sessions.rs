@@ -66,6 +66,7 @@ async fn a_log_comes_from_the_pods_host() {
         pods.logs("waiting", &LogParams::default()).await.unwrap(),
         ""
     );
+    assert_eq!(cluster.log("waiting").await, (204, String::new()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,7 +31,7 @@ pub(crate) struct ConnectionArgs {
     /// Group to act as; may be given several times
     #[arg(long, global = true, value_name = "GROUP", requires = "as_user")]
     pub(crate) as_group: Vec<String>,
-    /// How long one request may take, such as 30s; by default as long as it does
+    /// How long one request may take, a watch too, such as 30s; by default as long as it does
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
     pub(crate) request_timeout: Option<Duration>,
     /// Log requests to standard error; -vv logs more

@@ -16,6 +16,7 @@ use kube::client::Body;
 use kube::core::{Status, WatchEvent};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use tokio::time::Instant;
 
 pub(crate) use connection::{ConnectionArgs, Origin, duration};
 pub(crate) use discovery::Discovery;
@@ -255,7 +256,13 @@ impl Client {
             .await
     }
 
-    /// Follows a list from a resource version.
+    /// Whether each request, a watch too, ends after a while.
+    pub(crate) fn has_request_timeout(&self) -> bool {
+        self.timeout.is_some()
+    }
+
+    /// Follows a list from a resource version, until the server ends the watch or its time as a request
+    /// is over.
     pub(crate) async fn watch(
         &self,
         resource: &Resource,
@@ -273,15 +280,22 @@ impl Client {
             .body(Vec::new())
             .map_err(|error| ApiError::malformed(error.to_string()))?;
         let origin = Arc::clone(&self.origin);
-        let events = self
-            .inner
-            .request_events::<Value>(request)
+        let end = self.timeout.map(|limit| Instant::now() + limit);
+        let opening = self.inner.request_events::<Value>(request);
+        let events = within(self.timeout, opening)
             .await
+            .map_err(|limit| ApiError::timeout(limit, &origin))?
             .map_err(|error| ApiError::from_kube(error, call.clone(), &origin))?;
-        Ok(StreamExt::map(events, move |event| match event {
+        let events = StreamExt::map(events, move |event| match event {
             Ok(WatchEvent::Error(status)) => Err(ApiError::refused(*status, call.clone(), &origin)),
             Ok(event) => Ok(event),
             Err(error) => Err(ApiError::from_kube(error, call.clone(), &origin)),
+        });
+        Ok(events.take_until(async move {
+            match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
         }))
     }
 
@@ -324,14 +338,9 @@ impl Client {
         let request = request
             .body(Body::from(body))
             .map_err(|error| ApiError::malformed(error.to_string()))?;
-        let exchange = self.exchange(request, &call);
-        match self.timeout {
-            None => exchange.await,
-            Some(limit) => match tokio::time::timeout(limit, exchange).await {
-                Ok(answer) => answer,
-                Err(_) => Err(ApiError::timeout(limit, &self.origin)),
-            },
-        }
+        within(self.timeout, self.exchange(request, &call))
+            .await
+            .unwrap_or_else(|limit| Err(ApiError::timeout(limit, &self.origin)))
     }
 
     async fn exchange(
@@ -376,6 +385,14 @@ impl Client {
         });
         status.code = parts.status.as_u16();
         Err(ApiError::refused(status, call.clone(), &self.origin))
+    }
+}
+
+/// What comes of a future, or the limit if it takes longer than that.
+async fn within<F: Future>(limit: Option<Duration>, future: F) -> Result<F::Output, Duration> {
+    match limit {
+        None => Ok(future.await),
+        Some(limit) => tokio::time::timeout(limit, future).await.map_err(|_| limit),
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, ConnectionArgs, Resource};
 use crate::failure::Failure;
+use crate::nearest::did_you_mean;
 use crate::output::{self, DataFormat};
 
 /// Ask who one is and what one may do
@@ -72,7 +73,54 @@ fn review(group: &str, kind: &str, plural: &str) -> Resource {
     }
 }
 
+/// What a request to an object can be, and the verbs that Kubernetes itself asks about beside requests.
+const VERBS: [&str; 16] = [
+    "*",
+    "approve",
+    "attest",
+    "bind",
+    "create",
+    "delete",
+    "deletecollection",
+    "escalate",
+    "get",
+    "impersonate",
+    "list",
+    "patch",
+    "sign",
+    "update",
+    "use",
+    "watch",
+];
+/// What a request to a path can be.
+const PATH_VERBS: [&str; 8] = [
+    "*", "delete", "get", "head", "options", "patch", "post", "put",
+];
+
+/// What is odd about a verb; it may be asked about all the same.
+fn odd_verb(verb: &str, object: &str) -> Option<String> {
+    let known: &[&str] = if object.starts_with('/') {
+        &PATH_VERBS
+    } else {
+        &VERBS
+    };
+    if known.contains(&verb) {
+        return None;
+    }
+    let hint = did_you_mean(verb, known.iter().copied());
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    Some(format!("`{verb}` is not a known verb{hint}"))
+}
+
+fn warn(text: &str) {
+    let style = output::style::stderr();
+    eprintln!("{} {text}", style.warning("warning:"));
+}
+
 async fn can_i(args: CanIArgs, client: &Client) -> Result<(), Failure> {
+    if let Some(warning) = odd_verb(&args.verb, &args.object) {
+        warn(&warning);
+    }
     let spec = if args.object.starts_with('/') {
         json!({"nonResourceAttributes": {"verb": args.verb, "path": args.object}})
     } else {
@@ -81,12 +129,19 @@ async fn can_i(args: CanIArgs, client: &Client) -> Result<(), Failure> {
             ("*".to_owned(), "*".to_owned(), true)
         } else {
             let discovery = client.discover().await?;
-            let resource = discovery.resolve(kind)?;
-            (
-                resource.group.clone(),
-                resource.plural.clone(),
-                resource.namespaced,
-            )
+            match discovery.resolve(kind) {
+                Ok(resource) => (
+                    resource.group.clone(),
+                    resource.plural.clone(),
+                    resource.namespaced,
+                ),
+                // A right may be given before the type is there.
+                Err(failure) => {
+                    warn(&failure.to_string());
+                    let (plural, group) = kind.split_once('.').unwrap_or((kind, ""));
+                    (group.to_owned(), plural.to_owned(), true)
+                }
+            }
         };
         let mut attributes =
             json!({"verb": args.verb, "group": group, "resource": plural, "name": name});
@@ -179,4 +234,20 @@ async fn whoami(args: WhoamiArgs, client: &Client) -> Result<(), Failure> {
         true,
         output::style::stdout(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verb_is_odd_where_no_request_has_it() {
+        assert_eq!(odd_verb("list", "pods"), None);
+        assert_eq!(odd_verb("*", "*"), None);
+        assert_eq!(odd_verb("put", "/metrics"), None);
+        assert!(odd_verb("put", "pods").is_some());
+        assert!(odd_verb("list", "/metrics").is_some());
+        let warning = odd_verb("lst", "pods").unwrap();
+        assert!(warning.contains("did you mean `list`?"), "{warning}");
+    }
 }

@@ -55,11 +55,11 @@ pub(crate) struct DeleteArgs {
     /// What happens to what they own: deleted afterwards, deleted first, or left alone
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Cascade::Background)]
     cascade: Cascade,
-    /// Seconds that pods get to end by themselves
+    /// Seconds that pods get to end by themselves; 0 only with --force, otherwise it counts as 1
     #[arg(long, value_name = "SECONDS")]
     grace_period: Option<u32>,
     /// Remove at once, without waiting for anything that runs to have ended
-    #[arg(long, conflicts_with = "grace_period")]
+    #[arg(long)]
     force: bool,
     /// An object that is not there is no error
     #[arg(long)]
@@ -84,6 +84,16 @@ enum Cascade {
 }
 
 impl DeleteArgs {
+    fn check(&self) -> Result<(), Failure> {
+        match self.grace_period {
+            Some(seconds) if self.force && seconds > 0 => Err(Failure::usage(
+                "--force and a --grace-period above 0 contradict each other",
+            )
+            .hint("leave one of them out, or write --grace-period=0")),
+            _ => Ok(()),
+        }
+    }
+
     fn options(&self) -> Value {
         let policy = match self.cascade {
             Cascade::Background => "Background",
@@ -93,11 +103,13 @@ impl DeleteArgs {
         let mut options =
             json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy});
         if let Some(map) = options.as_object_mut() {
-            if let Some(seconds) = if self.force {
+            let seconds = if self.force {
                 Some(0)
             } else {
-                self.grace_period
-            } {
+                // As kubectl does: nobody loses a process that still writes by a 0 alone.
+                self.grace_period.map(|seconds| seconds.max(1))
+            };
+            if let Some(seconds) = seconds {
                 map.insert("gracePeriodSeconds".into(), seconds.into());
             }
             if self.dry_run == DryRun::Server {
@@ -132,6 +144,7 @@ impl DeleteArgs {
 
 /// Runs the command.
 pub(crate) async fn run(args: DeleteArgs, connection: &ConnectionArgs) -> Result<(), Failure> {
+    args.check()?;
     let client = Client::connect(connection).await?;
     let discovery = client.discover().await?;
     let mut outcome = Outcome::default();
@@ -243,20 +256,21 @@ mod tests {
         assert_eq!(options["gracePeriodSeconds"], 5);
         assert_eq!(options["dryRun"], json!(["All"]));
         assert_eq!(args("pod a --force").options()["gracePeriodSeconds"], 0);
+        let options = args("pod a --force --grace-period=0").options();
+        assert_eq!(options["gracePeriodSeconds"], 0);
+        let options = args("pod a --grace-period=0").options();
+        assert_eq!(options["gracePeriodSeconds"], 1);
         assert!(!args("pod a --wait=false").wait);
         assert!(args("pod a").wait);
     }
 
     #[test]
     fn contradictions_are_refused() {
-        for bad in [
-            "",
-            "-f x pod",
-            "pods --all -l a=b",
-            "pod a --force --grace-period 1",
-        ] {
+        for bad in ["", "-f x pod", "pods --all -l a=b"] {
             let words = ["mos", "delete"].into_iter().chain(bad.split_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{bad}");
         }
+        assert!(args("pod a --force --grace-period 1").check().is_err());
+        assert!(args("pod a --force --grace-period 0").check().is_ok());
     }
 }

@@ -117,6 +117,9 @@ pub(crate) async fn run(args: EventsArgs, connection: &ConnectionArgs) -> Result
                 printer.print(&[object])?;
             }
         }
+        if client.has_request_timeout() {
+            return Ok(());
+        }
     }
 }
 

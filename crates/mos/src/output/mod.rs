@@ -52,7 +52,17 @@ impl FromStr for Format {
             "json" => Ok(Self::Json),
             "yaml" => Ok(Self::Yaml),
             "name" => Ok(Self::Name),
-            _ => Err("one of wide, json, yaml, name, jsonpath=TEMPLATE and custom-columns=NAME:PATH,... is wanted".into()),
+            _ => {
+                let wanted = "one of wide, json, yaml, name, jsonpath=TEMPLATE and custom-columns=NAME:PATH,... is wanted";
+                let is_go = ["go-template", "template"]
+                    .iter()
+                    .any(|go| text.starts_with(go));
+                Err(if is_go {
+                    format!("mos has no Go templates; {wanted}")
+                } else {
+                    wanted.into()
+                })
+            }
         }
     }
 }

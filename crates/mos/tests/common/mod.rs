@@ -23,7 +23,18 @@ pub struct Server {
 impl Server {
     /// Starts a server and waits until it says that it is ready.
     pub fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap())
+    }
+
+    /// Ends the server at once, and starts another one over its data.
+    pub fn restart(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let directory = std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap());
+        Self::start_in(directory)
+    }
+
+    fn start_in(directory: TempDir) -> Self {
         let mut child = command()
             .args(["server", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory.path().join("data"))

@@ -48,7 +48,7 @@ pub(super) async fn run(args: &GetArgs, client: &Client, groups: &[Group]) -> Re
 }
 
 /// Lists, prints what is new since the last list, and watches; again whenever the server has forgotten
-/// the version that the watch had reached.
+/// the version that the watch had reached. With --request-timeout, the first watch that ends is the last.
 async fn follow(
     args: &GetArgs,
     client: &Client,
@@ -96,6 +96,9 @@ async fn follow(
                     Err(error) if error.is_gone() => break 'watch,
                     Err(error) => return Err(error.into()),
                 }
+            }
+            if client.has_request_timeout() {
+                return Ok(());
             }
         }
     }
