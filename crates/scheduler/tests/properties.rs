@@ -241,7 +241,10 @@ proptest! {
         let waiting = common::pod(&object);
         cluster.upsert_pod(waiting.clone());
         for step in 0..choices.below(12) {
-            let Some(explanation) = explain(&cluster, &waiting) else {
+            let hosts = naive::hosts_for(&world, &object);
+            let decision = decide(&cluster, &waiting, &Profile::SPREADING);
+            prop_assert_eq!(matches!(decision, Decision::Place(_)), !hosts.is_empty());
+            let Decision::Unschedulable(explanation) = decision else {
                 return Ok(());
             };
             let before = world.clone();

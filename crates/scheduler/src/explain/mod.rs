@@ -138,6 +138,23 @@ impl Explanation {
     }
 }
 
+impl Explanation {
+    /// Which resources and which taints it is about, and on how many hosts.
+    fn details(&self, test: Test) -> Vec<String> {
+        let details = self.reasons.iter().filter_map(|(reason, count)| {
+            let what = match test {
+                Test::Resources => reason.strip_prefix("Insufficient ").or_else(|| {
+                    (*reason == Failure::TooManyPods { most: 0 }.kubernetes()).then_some("pods")
+                }),
+                Test::Taints => reason.strip_prefix("node(s) had untolerated taint "),
+                _ => None,
+            };
+            what.map(|what| format!("{what} on {count}"))
+        });
+        details.collect()
+    }
+}
+
 impl fmt::Display for NearMiss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failures: Vec<String> = self.failures.iter().map(ToString::to_string).collect();
@@ -160,6 +177,10 @@ impl fmt::Display for Explanation {
         for (index, (test, count)) in failed.into_iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };
             write!(f, "{comma}{count} {}", words(*test, *count))?;
+            let details = self.details(*test);
+            if !details.is_empty() {
+                write!(f, " ({})", details.join(", "))?;
+            }
         }
         match &self.nearest {
             Some(nearest) => write!(f, ". The nearest: {nearest}"),

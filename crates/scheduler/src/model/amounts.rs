@@ -77,7 +77,7 @@ impl Amounts {
     /// Takes over what `other` says about a resource, for the resources it mentions.
     pub(super) fn set_mentioned(&mut self, list: &ResourceList) {
         let other = Self::read(list);
-        for (name, _) in list {
+        for name in list.keys() {
             match name.as_ref() {
                 "cpu" => self.cpu_millis = other.cpu_millis,
                 "memory" => self.memory = other.memory,

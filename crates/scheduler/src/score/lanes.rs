@@ -5,6 +5,7 @@ use crate::bits::Bits;
 /// By the eight bits of a byte: nothing for a one, and less than anything for a zero.
 static PENALTIES: [[f32; 8]; 256] = penalties();
 
+#[expect(clippy::indexing_slicing, reason = "both are counted up to their ends")]
 const fn penalties() -> [[f32; 8]; 256] {
     let mut table = [[0.0; 8]; 256];
     let mut byte = 0;

@@ -5,7 +5,7 @@ pub mod naive;
 pub mod world;
 
 use mosaic_scheduler::{
-    Pod,
+    Cluster, Decision, Explanation, Pod, PodKey, Profile, decide,
     model::{Budget, Claim, Namespace, Node, StorageClass, Volume},
 };
 use serde_json::{Value, json};
@@ -70,4 +70,50 @@ pub fn set(object: &mut Value, path: &str, value: Value) {
         place = &mut place[part.replace("~1", "/")];
     }
     *place = value;
+}
+
+pub fn cluster(hosts: &[Value]) -> Cluster {
+    let mut cluster = Cluster::new();
+    for object in hosts {
+        cluster.upsert_node(node(object));
+    }
+    cluster
+}
+
+pub fn decided(cluster: &Cluster, object: &Value) -> Decision {
+    let pod = pod(object);
+    decide(cluster, &pod, Profile::of(&pod))
+}
+
+pub fn host_for(cluster: &Cluster, object: &Value) -> String {
+    match decided(cluster, object) {
+        Decision::Place(placement) => placement.host.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn why_not(cluster: &Cluster, object: &Value) -> Explanation {
+    match decided(cluster, object) {
+        Decision::Unschedulable(explanation) => Explanation::clone(&explanation),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Puts a pod onto a host, as one that is bound.
+pub fn placed(cluster: &mut Cluster, mut object: Value, host: &str) -> PodKey {
+    object["spec"]["nodeName"] = json!(host);
+    let pod = pod(&object);
+    let key = pod.key.clone();
+    cluster.upsert_pod(pod);
+    key
+}
+
+pub fn owned(mut object: Value, kind: &str, uid: &str) -> Value {
+    object["metadata"]["ownerReferences"] =
+        json!([{ "kind": kind, "name": uid, "uid": uid, "controller": true }]);
+    object
+}
+
+pub fn key(name: &str) -> PodKey {
+    PodKey::new("default", name)
 }
