@@ -94,13 +94,14 @@ fn needs_restart(container: &Container, from: &Resources, to: &Resources) -> boo
 }
 
 impl State {
-    /// There may be room for a resize that had to wait.
-    pub fn retry_resize(&mut self, now: Timestamp) {
-        if let Some(resize) = &mut self.resize
-            && let ResizeState::Deferred { retry_at, .. } = &mut resize.state
-        {
-            *retry_at = now;
-        }
+    /// There may be room for a resize that had to wait: the next step asks for it. Whether there is one.
+    pub fn retry_resize(&mut self, now: Timestamp) -> bool {
+        let resize = self.resize.as_mut().map(|resize| &mut resize.state);
+        let Some(ResizeState::Deferred { retry_at, .. }) = resize else {
+            return false;
+        };
+        *retry_at = now;
+        true
     }
 
     pub(super) fn allocated(&mut self, pod: &Pod, generation: i64) {

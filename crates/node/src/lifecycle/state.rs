@@ -259,6 +259,16 @@ impl State {
         self.ended
     }
 
+    /// Whether no agent has told anything of the pod before, so that the host may still refuse it.
+    pub fn is_new(&self) -> bool {
+        !self.resumed && self.ended.is_none()
+    }
+
+    /// Whether all of its containers have run, and it has not ended.
+    pub fn is_running(&self) -> bool {
+        self.ended.is_none() && self.has_run
+    }
+
     /// Whether the host has nothing of the pod any more and nothing to say: it can be forgotten when its
     /// object is gone.
     pub fn is_over(&self) -> bool {
