@@ -1,10 +1,10 @@
 //! Objects as far as controllers look at them. Watches of many objects read them as these, and skip the
 //! rest: most of an object's metadata is who changed which field, which is no controller's business.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use k8s_openapi::{
-    NamespaceResourceScope,
+    ClusterResourceScope, NamespaceResourceScope,
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
 use kube::{
@@ -22,7 +22,7 @@ pub(crate) struct MetadataView {
 }
 
 /// Reads metadata without annotations and managed fields.
-fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+pub(crate) fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Read {
@@ -94,13 +94,49 @@ pub(crate) struct PodView {
     /// Its metadata, without annotations and managed fields.
     #[serde(default, deserialize_with = "metadata")]
     pub(crate) metadata: ObjectMeta,
+    /// What it should be.
+    #[serde(default)]
+    pub(crate) spec: PodSpecView,
     /// Its state.
     #[serde(default)]
     pub(crate) status: PodStatusView,
 }
 
+/// What a pod should be, as far as it matters here.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PodSpecView {
+    /// The host it is bound to.
+    #[serde(default)]
+    pub(crate) node_name: Option<String>,
+    /// Its name within its subdomain.
+    #[serde(default)]
+    pub(crate) hostname: Option<String>,
+    /// The headless service under which its name is found.
+    #[serde(default)]
+    pub(crate) subdomain: Option<String>,
+    /// The ports of its containers that have names.
+    #[serde(default, rename = "containers", deserialize_with = "named_ports")]
+    pub(crate) named_ports: Box<[NamedPort]>,
+    /// The ports of its sidecars that have names.
+    #[serde(default, rename = "initContainers", deserialize_with = "sidecar_ports")]
+    pub(crate) sidecar_ports: Box<[NamedPort]>,
+}
+
+/// A container's port that has a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedPort {
+    /// Its name.
+    pub(crate) name: Box<str>,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub(crate) protocol: Box<str>,
+    /// Its number, 1 to 65535 in a valid pod.
+    pub(crate) number: i32,
+}
+
 /// The state of a pod, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct PodStatusView {
     /// Where it is in its life.
     #[serde(default)]
@@ -108,6 +144,73 @@ pub(crate) struct PodStatusView {
     /// What holds for it.
     #[serde(default)]
     pub(crate) conditions: Vec<ConditionView>,
+    /// Its addresses. What is no address is left out.
+    #[serde(default, rename = "podIPs", deserialize_with = "addresses")]
+    pub(crate) addresses: Box<[IpAddr]>,
+    /// Its first address, which some hosts tell without the list.
+    #[serde(default, rename = "podIP", deserialize_with = "address")]
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// Reads the ports with names from containers.
+fn named_ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[NamedPort]>, D::Error> {
+    Ok(ports_of(Vec::deserialize(deserializer)?, |_| true))
+}
+
+/// Reads the ports with names from those init containers that stay.
+fn sidecar_ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[NamedPort]>, D::Error> {
+    let stays = |container: &ContainerRead| container.restart_policy.as_deref() == Some("Always");
+    Ok(ports_of(Vec::deserialize(deserializer)?, stays))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerRead {
+    restart_policy: Option<String>,
+    #[serde(default)]
+    ports: Vec<PortRead>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PortRead {
+    name: Option<Box<str>>,
+    protocol: Option<Box<str>>,
+    container_port: i32,
+}
+
+fn ports_of(
+    containers: Vec<ContainerRead>,
+    counts: impl Fn(&ContainerRead) -> bool,
+) -> Box<[NamedPort]> {
+    let ports = containers.into_iter().filter(counts);
+    let ports = ports.flat_map(|container| container.ports);
+    let named = ports.filter_map(|port| {
+        Some(NamedPort {
+            name: port.name?,
+            protocol: port.protocol.unwrap_or_else(|| "TCP".into()),
+            number: port.container_port,
+        })
+    });
+    named.collect()
+}
+
+/// Reads an address; anything else is none.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+    let text: Option<Cow<'de, str>> = Deserialize::deserialize(deserializer)?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// Reads a pod's addresses.
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[IpAddr]>, D::Error> {
+    #[derive(Deserialize)]
+    struct Read {
+        #[serde(default)]
+        ip: String,
+    }
+    let read: Vec<Read> = Vec::deserialize(deserializer)?;
+    let parsed = read.iter().filter_map(|address| address.ip.parse().ok());
+    Ok(parsed.collect())
 }
 
 /// A condition of a pod.
@@ -130,40 +233,73 @@ impl PodView {
             .any(|condition| condition.type_ == "Ready" && condition.status == "True")
     }
 
+    /// Its addresses, in the order of its families.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let first = self.status.address;
+        let lone = first.filter(|_| self.status.addresses.is_empty());
+        self.status.addresses.iter().copied().chain(lone)
+    }
+
     /// Whether it has ended.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"))
     }
 }
 
-impl Resource for PodView {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
+/// A host, as far as it matters here.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct NodeView {
+    /// Its metadata, without annotations and managed fields.
+    #[serde(default, deserialize_with = "metadata")]
+    pub(crate) metadata: ObjectMeta,
+}
 
-    fn kind((): &()) -> Cow<'_, str> {
-        "Pod".into()
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        "".into()
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        "v1".into()
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        "pods".into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+impl NodeView {
+    /// The zone (machine room) it stands in, if it is known.
+    pub(crate) fn zone(&self) -> Option<&str> {
+        let labels = self.metadata.labels.as_ref()?;
+        let zone = labels.get("topology.kubernetes.io/zone")?;
+        (!zone.is_empty()).then_some(zone)
     }
 }
+
+/// Says which kind of the API a view is of.
+macro_rules! view_of {
+    ($view:ty: $scope:ty, $group:literal, $version:literal, $kind:literal, $plural:literal) => {
+        impl Resource for $view {
+            type DynamicType = ();
+            type Scope = $scope;
+
+            fn kind((): &()) -> std::borrow::Cow<'_, str> {
+                $kind.into()
+            }
+
+            fn group((): &()) -> std::borrow::Cow<'_, str> {
+                $group.into()
+            }
+
+            fn version((): &()) -> std::borrow::Cow<'_, str> {
+                $version.into()
+            }
+
+            fn plural((): &()) -> std::borrow::Cow<'_, str> {
+                $plural.into()
+            }
+
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
+}
+pub(crate) use view_of;
+
+view_of!(PodView: NamespaceResourceScope, "", "v1", "Pod", "pods");
+view_of!(NodeView: ClusterResourceScope, "", "v1", "Node", "nodes");
 
 #[cfg(test)]
 mod tests {
@@ -178,8 +314,21 @@ mod tests {
                 "name": "a", "uid": "1", "labels": { "app": "a" }, "annotations": { "big": "text" },
                 "managedFields": [{ "manager": "x", "fieldsV1": { "f:spec": {} } }],
             },
-            "spec": { "containers": [] },
-            "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True", "reason": "" }] },
+            "spec": {
+                "nodeName": "n", "hostname": "a-0",
+                "containers": [
+                    { "name": "c", "ports": [{ "name": "http", "containerPort": 8080, "protocol": "TCP" }] },
+                    { "name": "d", "ports": [{ "containerPort": 9090 }] },
+                ],
+                "initContainers": [
+                    { "name": "i", "ports": [{ "name": "once", "containerPort": 1 }] },
+                    { "name": "s", "restartPolicy": "Always", "ports": [{ "name": "proxy", "containerPort": 2 }] },
+                ],
+            },
+            "status": {
+                "podIP": "10.1.0.1", "podIPs": [{ "ip": "10.1.0.1" }, { "ip": "fd00::1" }, { "ip": "?" }],
+                "phase": "Running", "conditions": [{ "type": "Ready", "status": "True", "reason": "" }],
+            },
         }))
         .unwrap();
         assert!(pod.is_ready() && !pod.has_ended());
@@ -189,6 +338,16 @@ mod tests {
             (pod.metadata.annotations, pod.metadata.managed_fields),
             (None, None)
         );
+        let port = |name: &str, number| NamedPort {
+            name: name.into(),
+            protocol: "TCP".into(),
+            number,
+        };
+        assert_eq!(pod.spec.node_name.as_deref(), Some("n"));
+        assert_eq!(*pod.spec.named_ports, [port("http", 8080)]);
+        assert_eq!(*pod.spec.sidecar_ports, [port("proxy", 2)]);
+        let addresses: [IpAddr; 2] = ["10.1.0.1", "fd00::1"].map(|ip| ip.parse().unwrap());
+        assert_eq!(*pod.status.addresses, addresses);
         let empty: PodView = serde_json::from_value(json!({})).unwrap();
         assert_eq!(empty, PodView::default());
     }
