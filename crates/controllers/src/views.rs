@@ -1,7 +1,7 @@
 //! Objects as far as controllers look at them. Watches of many objects read them as these, and skip the
 //! rest: most of an object's metadata is who changed which field, which is no controller's business.
 
-use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use k8s_openapi::{
     ClusterResourceScope, NamespaceResourceScope,
@@ -12,6 +12,8 @@ use kube::{
     core::{DynamicResourceScope, discovery::ApiResource},
 };
 use serde::{Deserialize, Deserializer};
+
+use crate::endpoints::{NamedPort, address, addresses, named_ports, sidecar_ports};
 
 /// An object of any kind, of which the API sends the metadata only.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -106,9 +108,9 @@ pub(crate) struct PodView {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PodSpecView {
-    /// The host it is bound to.
-    #[serde(default)]
-    pub(crate) node_name: Option<String>,
+    /// The host that it is bound to.
+    #[serde(default, deserialize_with = "host")]
+    pub(crate) node_name: Option<Arc<str>>,
     /// Its name within its subdomain.
     #[serde(default)]
     pub(crate) hostname: Option<String>,
@@ -121,17 +123,6 @@ pub(crate) struct PodSpecView {
     /// The ports of its sidecars that have names.
     #[serde(default, rename = "initContainers", deserialize_with = "sidecar_ports")]
     pub(crate) sidecar_ports: Box<[NamedPort]>,
-}
-
-/// A container's port that has a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NamedPort {
-    /// Its name.
-    pub(crate) name: Box<str>,
-    /// `TCP`, `UDP` or `SCTP`.
-    pub(crate) protocol: Box<str>,
-    /// Its number, 1 to 65535 in a valid pod.
-    pub(crate) number: i32,
 }
 
 /// The state of a pod, as far as it matters here.
@@ -152,67 +143,6 @@ pub(crate) struct PodStatusView {
     pub(crate) address: Option<IpAddr>,
 }
 
-/// Reads the ports with names from containers.
-fn named_ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[NamedPort]>, D::Error> {
-    Ok(ports_of(Vec::deserialize(deserializer)?, |_| true))
-}
-
-/// Reads the ports with names from those init containers that stay.
-fn sidecar_ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[NamedPort]>, D::Error> {
-    let stays = |container: &ContainerRead| container.restart_policy.as_deref() == Some("Always");
-    Ok(ports_of(Vec::deserialize(deserializer)?, stays))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ContainerRead {
-    restart_policy: Option<String>,
-    #[serde(default)]
-    ports: Vec<PortRead>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PortRead {
-    name: Option<Box<str>>,
-    protocol: Option<Box<str>>,
-    container_port: i32,
-}
-
-fn ports_of(
-    containers: Vec<ContainerRead>,
-    counts: impl Fn(&ContainerRead) -> bool,
-) -> Box<[NamedPort]> {
-    let ports = containers.into_iter().filter(counts);
-    let ports = ports.flat_map(|container| container.ports);
-    let named = ports.filter_map(|port| {
-        Some(NamedPort {
-            name: port.name?,
-            protocol: port.protocol.unwrap_or_else(|| "TCP".into()),
-            number: port.container_port,
-        })
-    });
-    named.collect()
-}
-
-/// Reads an address; anything else is none.
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
-    let text: Option<Cow<'de, str>> = Deserialize::deserialize(deserializer)?;
-    Ok(text.and_then(|text| text.parse().ok()))
-}
-
-/// Reads a pod's addresses.
-fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[IpAddr]>, D::Error> {
-    #[derive(Deserialize)]
-    struct Read {
-        #[serde(default)]
-        ip: String,
-    }
-    let read: Vec<Read> = Vec::deserialize(deserializer)?;
-    let parsed = read.iter().filter_map(|address| address.ip.parse().ok());
-    Ok(parsed.collect())
-}
-
 /// A condition of a pod.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(crate) struct ConditionView {
@@ -224,6 +154,12 @@ pub(crate) struct ConditionView {
     pub(crate) status: String,
 }
 
+/// An empty name is none.
+fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
+    let read = Option::<Arc<str>>::deserialize(deserializer)?;
+    Ok(read.filter(|name| !name.is_empty()))
+}
+
 impl PodView {
     /// Whether it serves.
     pub(crate) fn is_ready(&self) -> bool {
@@ -233,16 +169,38 @@ impl PodView {
             .any(|condition| condition.type_ == "Ready" && condition.status == "True")
     }
 
-    /// Its addresses, in the order of its families.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let first = self.status.address;
-        let lone = first.filter(|_| self.status.addresses.is_empty());
-        self.status.addresses.iter().copied().chain(lone)
-    }
-
     /// Whether it has ended.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"))
+    }
+}
+
+impl Resource for PodView {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "Pod".into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "pods".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
     }
 }
 
@@ -254,52 +212,34 @@ pub(crate) struct NodeView {
     pub(crate) metadata: ObjectMeta,
 }
 
-impl NodeView {
-    /// The zone (machine room) it stands in, if it is known.
-    pub(crate) fn zone(&self) -> Option<&str> {
-        let labels = self.metadata.labels.as_ref()?;
-        let zone = labels.get("topology.kubernetes.io/zone")?;
-        (!zone.is_empty()).then_some(zone)
+impl Resource for NodeView {
+    type DynamicType = ();
+    type Scope = ClusterResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "Node".into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "nodes".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
     }
 }
-
-/// Says which kind of the API a view is of.
-macro_rules! view_of {
-    ($view:ty: $scope:ty, $group:literal, $version:literal, $kind:literal, $plural:literal) => {
-        impl Resource for $view {
-            type DynamicType = ();
-            type Scope = $scope;
-
-            fn kind((): &()) -> std::borrow::Cow<'_, str> {
-                $kind.into()
-            }
-
-            fn group((): &()) -> std::borrow::Cow<'_, str> {
-                $group.into()
-            }
-
-            fn version((): &()) -> std::borrow::Cow<'_, str> {
-                $version.into()
-            }
-
-            fn plural((): &()) -> std::borrow::Cow<'_, str> {
-                $plural.into()
-            }
-
-            fn meta(&self) -> &ObjectMeta {
-                &self.metadata
-            }
-
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.metadata
-            }
-        }
-    };
-}
-pub(crate) use view_of;
-
-view_of!(PodView: NamespaceResourceScope, "", "v1", "Pod", "pods");
-view_of!(NodeView: ClusterResourceScope, "", "v1", "Node", "nodes");
 
 #[cfg(test)]
 mod tests {

@@ -8,10 +8,18 @@ use k8s_openapi::api::{
 };
 
 use super::service::{Family, ServiceView};
-use crate::views::PodView;
+use crate::views::{NodeView, PodView};
+
+const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// The hosts that there are, each with its zone if that is known.
 pub(super) type Hosts = HashMap<String, Option<String>>;
+
+/// The zone (machine room) that a host stands in, if it is known.
+pub(super) fn zone(node: &NodeView) -> Option<&str> {
+    let zone = node.metadata.labels.as_ref()?.get(ZONE)?;
+    (!zone.is_empty()).then_some(zone)
+}
 
 /// Whether a pod has an address and may have something behind it.
 pub(super) fn is_reachable(pod: &PodView) -> bool {
@@ -26,7 +34,7 @@ pub(super) fn is_terminating(pod: &PodView) -> bool {
 /// Whether the host of a pod exists. A pod without its host is dead, and will be collected; a service that
 /// does not ask for readiness has it as long as it is there.
 pub(super) fn is_on_known_host(service: &ServiceView, pod: &PodView, hosts: &Hosts) -> bool {
-    let host = pod.spec.node_name.as_ref().filter(|name| !name.is_empty());
+    let host = pod.spec.node_name.as_deref();
     service.publishes_unready() || host.is_none_or(|host| hosts.contains_key(host))
 }
 
@@ -65,8 +73,8 @@ pub(super) fn endpoint(
         return None;
     }
     let address = address(pod, family)?;
-    let node_name = pod.spec.node_name.clone().filter(|name| !name.is_empty());
-    let zone = node_name.as_ref().and_then(|name| hosts.get(name)).cloned();
+    let node_name = pod.spec.node_name.as_deref();
+    let zone = node_name.and_then(|name| hosts.get(name)).cloned();
     let zone = zone.flatten();
     let (serving, terminating) = (pod.is_ready(), is_terminating(pod));
     Some(Endpoint {
@@ -76,9 +84,9 @@ pub(super) fn endpoint(
             serving: Some(serving),
             terminating: Some(terminating),
         }),
-        hints: hints(service, node_name.as_deref(), zone.as_deref()),
+        hints: hints(service, node_name, zone.as_deref()),
         hostname: hostname(service, pod),
-        node_name,
+        node_name: node_name.map(str::to_owned),
         target_ref: Some(reference(pod)),
         zone,
         ..Endpoint::default()

@@ -179,7 +179,7 @@ fn addresses(
         .map(|(ip, pod)| EndpointAddress {
             ip: ip.to_string(),
             hostname: endpoint::hostname(service, pod),
-            node_name: pod.spec.node_name.clone().filter(|name| !name.is_empty()),
+            node_name: pod.spec.node_name.as_deref().map(str::to_owned),
             target_ref: Some(endpoint::reference(pod)),
         })
         .collect();

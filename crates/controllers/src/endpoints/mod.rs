@@ -22,6 +22,7 @@ mod legacy;
 mod mirror;
 mod packing;
 mod plan;
+mod pod;
 mod service;
 mod slices;
 #[cfg(test)]
@@ -46,7 +47,9 @@ use crate::{
     runner::{self, Next, Queue},
     views::{NodeView, PodView},
 };
-use endpoint::Hosts;
+pub(crate) use pod::{NamedPort, address, addresses, named_ports, sidecar_ports};
+
+use endpoint::{Hosts, zone};
 use index::Index;
 use ledger::{Ledger, Look, Object, Versions};
 use service::ServiceView;
@@ -213,7 +216,7 @@ impl Controller {
                 continue;
             }
             if let Some(node) = self.nodes.get(&("".into(), name.into())) {
-                hosts.insert(name.to_owned(), node.zone().map(str::to_owned));
+                hosts.insert(name.to_owned(), zone(&node).map(str::to_owned));
             }
         }
         hosts

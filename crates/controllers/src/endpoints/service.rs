@@ -1,6 +1,6 @@
 //! Services, as far as their endpoints depend on them.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::Resource;
 use serde::Deserialize;
 
-use crate::views::{self, PodView, view_of};
+use crate::views::{self, PodView};
 
 /// A service, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -61,7 +61,34 @@ pub(crate) struct ServicePortView {
     pub(crate) app_protocol: Option<String>,
 }
 
-view_of!(ServiceView: NamespaceResourceScope, "", "v1", "Service", "services");
+impl Resource for ServiceView {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "Service".into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "services".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
 
 /// A family of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

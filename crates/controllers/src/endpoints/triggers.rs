@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Controller, Shared,
-    endpoint::{is_reachable, is_terminating},
+    endpoint::{is_reachable, is_terminating, zone},
     index::Index,
     labels::{MANAGED_BY, MIRROR_MANAGER, SERVICE_NAME, SLICE_MANAGER},
     ledger::Object,
@@ -151,9 +151,9 @@ impl Controller {
     }
 
     fn host_changed(&self, change: &Change<NodeView>) {
-        let zone =
-            |node: &Option<Arc<NodeView>>| node.as_ref().map(|node| node.zone().map(str::to_owned));
-        if zone(&change.old) == zone(&change.new) {
+        let zone_of =
+            |node: &Option<Arc<NodeView>>| node.as_ref().map(|node| zone(node).map(str::to_owned));
+        if zone_of(&change.old) == zone_of(&change.new) {
             return;
         }
         let name = change
@@ -168,7 +168,7 @@ impl Controller {
     pub(super) async fn hosts_changed(&self) -> Result<Next> {
         let hosts = std::mem::take(&mut self.shared.lock().hosts);
         let there = |pod: &Arc<PodView>| {
-            let host = pod.spec.node_name.as_ref();
+            let host = pod.spec.node_name.as_deref();
             host.is_some_and(|host| hosts.contains(host))
         };
         let mut pods = self.pods.all();

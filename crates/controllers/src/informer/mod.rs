@@ -213,7 +213,7 @@ where
             Event::InitDone => {
                 let listed = listed.take().unwrap_or_default();
                 let newest = listed.values().map(|object| revision(object.meta())).max();
-                // Listeners may read: the lock must not be held while they are told.
+                // Listeners may read what is in memory: nothing is locked while they are told.
                 let changes = self.objects.write().replace(listed);
                 for change in changes {
                     self.tell(&change);
