@@ -22,7 +22,7 @@ pub fn object(data: &[u8]) {
         return;
     }
     let group_kind = kind.group_kind();
-    apply_defaults(&group_kind, &kind.version, &mut object);
+    apply_defaults(&group_kind, &mut object);
     prepare_for_create(&group_kind, &mut object);
     let mut again = object.clone();
     let unknown = decode(&kind.ty, &mut again, DecodeOptions::default());
@@ -31,7 +31,7 @@ pub fn object(data: &[u8]) {
         "{}: {object} does not decode: {unknown:?}",
         kind.kind
     );
-    apply_defaults(&group_kind, &kind.version, &mut again);
+    apply_defaults(&group_kind, &mut again);
     assert_eq!(again, object, "{}: defaults of defaults", kind.kind);
     validate_create(&group_kind, &object);
     validate_update(&group_kind, &object, &object);

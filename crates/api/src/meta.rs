@@ -24,9 +24,7 @@ pub struct OwnerReference<'a> {
 impl<'a> OwnerReference<'a> {
     /// The group of the owner's kind; empty for core.
     pub fn group(&self) -> &'a str {
-        self.api_version
-            .split_once('/')
-            .map_or("", |(group, _)| group)
+        group_of(self.api_version)
     }
 }
 
@@ -73,6 +71,11 @@ pub fn api_version(object: &Value) -> &str {
         .unwrap_or_default()
 }
 
+/// The group of an `apiVersion`; empty for core.
+pub fn group_of(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
 /// `kind`.
 pub fn kind(object: &Value) -> &str {
     object
@@ -114,6 +117,13 @@ pub fn creation_timestamp(object: &Value) -> &str {
 /// `metadata.deletionTimestamp`, if the object is on its way out.
 pub fn deletion_timestamp(object: &Value) -> Option<&str> {
     metadata(object)?.get("deletionTimestamp")?.as_str()
+}
+
+/// Whether the object is on its way out: it has a `metadata.deletionTimestamp`, even an unreadable one.
+pub fn is_being_deleted(object: &Value) -> bool {
+    metadata(object)
+        .and_then(|metadata| metadata.get("deletionTimestamp"))
+        .is_some_and(|at| !at.is_null())
 }
 
 /// `metadata.deletionGracePeriodSeconds`.
@@ -222,6 +232,7 @@ mod tests {
         assert_eq!(label(&object, "l"), Some("1"));
         assert_eq!(annotation(&object, "x"), Some("2"));
         assert_eq!(finalizers(&object).collect::<Vec<_>>(), ["f", "g"]);
+        assert!(is_being_deleted(&object));
         assert_eq!(deletion_grace_period_seconds(&object), Some(30));
         let owner = controller(&object).unwrap();
         assert_eq!(
@@ -246,6 +257,7 @@ mod tests {
             assert_eq!(finalizers(&object).count(), 0);
             assert_eq!(owner_references(&object).count(), 0);
             assert_eq!(deletion_timestamp(&object), None);
+            assert!(!is_being_deleted(&object));
         }
     }
 

@@ -228,6 +228,11 @@ impl Status {
         status
     }
 
+    /// 422 for a parameter of a request; `options` is the kind that it belongs to, such as `PatchOptions`.
+    pub fn invalid_option(options: &str, error: FieldError) -> Self {
+        Self::invalid("meta.k8s.io", options, "", &[error])
+    }
+
     /// 405: the kind does not serve this verb.
     pub fn method_not_allowed(why: impl Into<String>) -> Self {
         Self::new(Reason::MethodNotAllowed, why)

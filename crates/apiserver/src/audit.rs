@@ -171,7 +171,6 @@ impl Trail {
             omit_managed_fields: wanted.omit_managed_fields,
             received_at: self.received_at,
             stage_at: Timestamp::now().as_microsecond(),
-            annotations: &[],
         };
         log.record(event.to_line());
         response

@@ -13,7 +13,7 @@ use crate::{
     verbs::{
         Call,
         body::FieldValidation,
-        write::{self, Changed, Part, WriteOptions},
+        write::{self, Part, WriteOptions},
     },
 };
 
@@ -173,10 +173,7 @@ async fn ensure_role(app: &Arc<App>, wanted: Value) -> Result<(), Status> {
                 };
             }
         }
-        Ok(Changed {
-            object,
-            tracked: false,
-        })
+        Ok(object)
     };
     write::modify(app, &call, &options(), Part::Main, Vec::new(), &change)
         .await

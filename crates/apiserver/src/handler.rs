@@ -24,7 +24,7 @@ use crate::{
     paths,
     slow_lane::LARGE_BODY,
     streams::{self, Wire},
-    verbs::{Call, change, delete, read, review, subresource, watch, write::Part},
+    verbs::{Call, change, delete, read, review, subresource, token, watch, write::Part},
 };
 
 /// The longest path and query, in bytes.
@@ -296,13 +296,13 @@ async fn dispatch_subresource(app: &Arc<App>, call: &Call) -> Result<Response<Bo
         }
         "binding" if *method == Method::POST => return subresource::bind(app, call).await,
         "eviction" if *method == Method::POST => return subresource::evict(app, call).await,
-        "token" if *method == Method::POST => return subresource::token(app, call).await,
+        "token" if *method == Method::POST => return token::create(app, call).await,
         "finalize" if *method == Method::PUT => return subresource::finalize(app, call).await,
         _ if streams::is_stream(&call.path) => return streams::route(app, call).await,
         "status" => Part::Status,
         "approval" => Part::Approval,
-        "resize" => Part::Other("resize"),
-        "ephemeralcontainers" => Part::Other("ephemeralcontainers"),
+        "resize" => Part::Resize,
+        "ephemeralcontainers" => Part::EphemeralContainers,
         _ => return Err(method_not_allowed(call)),
     };
     match *method {

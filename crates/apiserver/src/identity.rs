@@ -8,20 +8,17 @@ use mosaic_api::{Reason, Status, meta};
 use mosaic_auth::{
     Attributes, Authorizer, Decision, User,
     authn::{
-        Authenticator, AuthnError, BootstrapSecrets, BoundKind, BoundObjects, BoundRef,
-        ClientIdentity, Credentials, Impersonation, TokenIssuer, TokenSpec, websocket_token,
+        Authenticator, AuthnError, BootstrapSecrets, BoundKind, BoundObjects, ClientIdentity,
+        Credentials, Impersonation, TokenIssuer, websocket_token,
     },
     pki::Authority,
     rbac::RbacKind,
 };
-use mosaic_schema::FieldError;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
-    app::App,
     cache::{Cache, Change, Object},
     http::path::ResourcePath,
-    verbs::Call,
 };
 
 /// What a connection's client certificate is worth.
@@ -52,7 +49,8 @@ pub struct Identity {
 pub struct Bound<'a>(pub &'a Cache);
 
 impl Bound<'_> {
-    fn find(&self, kind: BoundKind, namespace: &str, name: &str) -> Option<Value> {
+    /// The object of a kind; the namespace of nodes is ignored.
+    pub fn find(&self, kind: BoundKind, namespace: &str, name: &str) -> Option<Value> {
         let key = match kind {
             BoundKind::ServiceAccount => format!("/core/serviceaccounts/{namespace}/{name}"),
             BoundKind::Pod => format!("/core/pods/{namespace}/{name}"),
@@ -166,137 +164,6 @@ impl Identity {
             &Bound(cache),
             Timestamp::now().as_second(),
         )
-    }
-
-    /// Issues a token for a service account, and returns the answered `TokenRequest`.
-    ///
-    /// # Errors
-    /// 422 for what cannot be issued, 404 for a bound object that is not there.
-    pub fn issue_token(
-        &self,
-        app: &App,
-        call: &Call,
-        account: &Value,
-        request: &Value,
-    ) -> Result<Value, Status> {
-        let refuse = |errors: &[FieldError]| {
-            Err(Status::invalid(
-                "authentication.k8s.io",
-                "TokenRequest",
-                &call.path.name,
-                errors,
-            ))
-        };
-        let text = |path: &str| {
-            request
-                .pointer(path)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let mut spec = TokenSpec {
-            namespace: call.path.namespace.clone(),
-            name: call.path.name.clone(),
-            uid: meta::uid(account).to_owned(),
-            audiences: request
-                .pointer("/spec/audiences")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .filter_map(|audience| audience.as_str().map(str::to_owned))
-                .collect(),
-            expiration_seconds: request
-                .pointer("/spec/expirationSeconds")
-                .and_then(Value::as_i64),
-            ..TokenSpec::default()
-        };
-        if request
-            .pointer("/spec/boundObjectRef")
-            .is_some_and(Value::is_object)
-        {
-            let (kind_name, name, uid) = (
-                text("/spec/boundObjectRef/kind"),
-                text("/spec/boundObjectRef/name"),
-                text("/spec/boundObjectRef/uid"),
-            );
-            let Some(kind) =
-                BoundKind::from_kind(&kind_name).filter(|kind| *kind != BoundKind::ServiceAccount)
-            else {
-                return refuse(&[FieldError::not_supported(
-                    "spec.boundObjectRef.kind",
-                    kind_name,
-                    &["Pod", "Secret", "Node"],
-                )]);
-            };
-            let plural = format!("{}s", kind_name.to_lowercase());
-            let Some(object) = Bound(&app.cache).find(kind, &call.path.namespace, &name) else {
-                return Err(Status::not_found("", &plural, &name));
-            };
-            let is = meta::uid(&object).to_owned();
-            if !uid.is_empty() && uid != is {
-                let why = format!(
-                    "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
-                );
-                return Err(Status::conflict("", &plural, &name, &why));
-            }
-            if kind == BoundKind::Pod {
-                let pod_account = object
-                    .pointer("/spec/serviceAccountName")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
-                if pod_account != call.path.name {
-                    return refuse(&[FieldError::invalid(
-                        "spec.boundObjectRef.name",
-                        name,
-                        format!(
-                            "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
-                            call.path.name
-                        ),
-                    )]);
-                }
-                if let Some(node) = object
-                    .pointer("/spec/nodeName")
-                    .and_then(Value::as_str)
-                    .filter(|node| !node.is_empty())
-                {
-                    let uid = Bound(&app.cache)
-                        .uid_of(BoundKind::Node, "", node)
-                        .unwrap_or_default();
-                    spec.node = Some(BoundRef {
-                        name: node.to_owned(),
-                        uid,
-                    });
-                }
-            }
-            spec.bound = Some((kind, BoundRef { name, uid: is }));
-        }
-        let issued = match self.issuer.issue(&spec, Timestamp::now().as_second()) {
-            Ok(issued) => issued,
-            Err(error) => {
-                let asked = spec.expiration_seconds.unwrap_or_default();
-                return refuse(&[FieldError::invalid(
-                    "spec.expirationSeconds",
-                    asked,
-                    error.to_string(),
-                )]);
-            }
-        };
-        let expires = Timestamp::from_second(issued.expires_at).unwrap_or(Timestamp::MAX);
-        let mut answer = request.clone();
-        meta::set(&mut answer, "name", json!(call.path.name));
-        meta::set(&mut answer, "namespace", json!(call.path.namespace));
-        meta::set(
-            &mut answer,
-            "creationTimestamp",
-            json!(mosaic_api::time::format(Timestamp::now())),
-        );
-        if let Some(answer) = answer.as_object_mut() {
-            answer.insert(
-                "status".to_owned(),
-                json!({"token": issued.token, "expirationTimestamp": mosaic_api::time::format(expires)}),
-            );
-        }
-        Ok(answer)
     }
 }
 
@@ -463,6 +330,8 @@ fn may_change_references(change: &Change) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::cache::extract::Paths;
 

@@ -25,13 +25,3 @@ pub(crate) fn items<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
 pub(crate) fn texts<'a>(value: &'a Value, path: &[&str]) -> impl Iterator<Item = &'a str> {
     items(value, path).iter().filter_map(Value::as_str)
 }
-
-/// `metadata.namespace`.
-pub(crate) fn namespace(object: &Value) -> &str {
-    text(object, &["metadata", "namespace"])
-}
-
-/// `metadata.name`.
-pub(crate) fn name(object: &Value) -> &str {
-    text(object, &["metadata", "name"])
-}

@@ -185,7 +185,6 @@ fn event<'a>(
         omit_managed_fields: true,
         received_at: 1_800_000_000_123_456,
         stage_at: 1_800_000_000_200_000,
-        annotations: &[],
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a host may touch.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use mosaic_auth::{
@@ -74,21 +76,8 @@ fn authorizer() -> Authorizer {
     authorizer
 }
 
-/// `verb group/resource[/subresource] [namespace] [name]`, with `-` for nothing.
 fn decide(authorizer: &Authorizer, user: &User, request: &str) -> Result<(), String> {
-    let words: Vec<&str> = request
-        .split(' ')
-        .map(|word| if word == "-" { "" } else { word })
-        .collect();
-    let mut what = words[1].splitn(3, '/');
-    let (group, resource) = (what.next().unwrap(), what.next().unwrap());
-    let attributes = Attributes {
-        subresource: what.next().unwrap_or_default(),
-        namespace: words.get(2).copied().unwrap_or_default(),
-        name: words.get(3).copied().unwrap_or_default(),
-        ..Attributes::resource(user, words[0], group, resource)
-    };
-    let decision = authorizer.authorize(&attributes);
+    let decision = authorizer.authorize(&common::attributes(user, request));
     if decision.allowed {
         Ok(())
     } else {

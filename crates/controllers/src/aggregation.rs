@@ -1,4 +1,7 @@
 //! Cluster roles that are made of others: their rules are those of all roles that their selectors match.
+//!
+//! They are written for those who read roles. The server does not decide by them: it gathers at once what
+//! counts (`rbac` of `mosaic-auth`), so that nobody waits for this controller, nor can write rights into it.
 
 use std::{collections::BTreeMap, time::Duration};
 

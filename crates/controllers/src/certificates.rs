@@ -8,7 +8,10 @@ use k8s_openapi::{
     ByteString,
     api::{
         authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
-        certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition},
+        certificates::v1::{
+            CertificateSigningRequest, CertificateSigningRequestCondition,
+            CertificateSigningRequestSpec,
+        },
         core::v1::Node,
     },
     apimachinery::pkg::apis::meta::v1::Time,
@@ -21,11 +24,10 @@ use kube::{
 };
 use mosaic_auth::{
     User,
-    pki::{CertificateRequest, San, Signer, is_own_node_request},
+    pki::{Authority, CertificateRequest, RequestError, San, Signer, is_own_node_request},
 };
 
 use crate::{
-    SigningRequest,
     context::Context,
     error::{Absent, Result},
     runner::{self, Next},
@@ -335,33 +337,44 @@ async fn has_nodes_names(context: &Context, request: &CertificateSigningRequest)
         .is_some_and(|node| are_names_of(&node, &read.sans)))
 }
 
+/// The certificate (PEM) that a request asks for; none if its signer is not one that is served.
+///
+/// # Errors
+/// Why it cannot be signed: shown in the request's `Failed` condition.
+fn certificate(
+    authority: &Authority,
+    spec: &CertificateSigningRequestSpec,
+    now: Timestamp,
+) -> std::result::Result<Option<String>, RequestError> {
+    let Some(signer) = Signer::from_name(&spec.signer_name) else {
+        return Ok(None);
+    };
+    let request = CertificateRequest::from_pem(&spec.request.0)?;
+    let usages = spec.usages.as_deref().unwrap_or_default();
+    let expiration = spec.expiration_seconds.map(i64::from);
+    authority
+        .sign_request(&request, signer, usages, expiration, now.as_second())
+        .map(Some)
+}
+
 async fn sign(
     context: &Context,
     api: &Api<CertificateSigningRequest>,
     mut request: CertificateSigningRequest,
 ) -> Result<()> {
-    let Some(signer) = &context.options.signer else {
-        return Ok(());
-    };
-    let spec = &request.spec;
-    let asked = SigningRequest {
-        request: &spec.request.0,
-        signer: &spec.signer_name,
-        usages: spec.usages.as_deref().unwrap_or_default(),
-        expiration_seconds: spec.expiration_seconds,
-    };
-    match signer.sign(&asked) {
+    let now = Timestamp::now();
+    match certificate(&context.options.authority, &request.spec, now) {
         Ok(None) => return Ok(()),
         Ok(Some(certificate)) => {
             request.status.get_or_insert_default().certificate =
                 Some(ByteString(certificate.into_bytes()));
         }
-        Err(why) => add_condition(
+        Err(error) => add_condition(
             &mut request,
             FAILED,
             "SignerValidationFailure",
-            why,
-            Timestamp::now(),
+            error.to_string(),
+            now,
         ),
     }
     let name = request.metadata.name.clone().unwrap_or_default();
@@ -459,6 +472,21 @@ mod tests {
         assert!(!plan(&failed, at(0)).contains(&Action::Sign));
         request.spec.signer_name = "example.com/mine".into();
         assert!(!plan(&request, at(0)).contains(&Action::Sign));
+    }
+
+    #[test]
+    fn the_authority_signs_for_the_signers_that_are_served() {
+        let authority = Authority::generate(0).unwrap();
+        let signed = |request: &CertificateSigningRequest| {
+            certificate(&authority, &request.spec, at(0)).map_err(|error| error.to_string())
+        };
+        let mut request = request("jane", &[], Signer::ApiserverClient, "jane", &[]);
+        let pem = signed(&request).unwrap().unwrap();
+        assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"));
+        request.spec.usages = Some(vec!["server auth".into()]);
+        assert!(signed(&request).unwrap_err().contains("usage"));
+        request.spec.signer_name = "kubernetes.io/legacy-unknown".into();
+        assert_eq!(signed(&request), Ok(None));
     }
 
     #[test]

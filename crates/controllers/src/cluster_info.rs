@@ -122,7 +122,7 @@ async fn reconcile(context: &Context, url: &str) -> Result<Next> {
         .as_ref()
         .and_then(|config| config.data.clone())
         .unwrap_or_default();
-    let kubeconfig = kubeconfig(url, &context.options.ca_certificate);
+    let kubeconfig = kubeconfig(url, &context.options.authority.certificate_pem());
     let data = plan(&current, &kubeconfig, &tokens, Timestamp::now());
     match config {
         None => {

@@ -9,6 +9,7 @@ use kube::{
     discovery::{ApiCapabilities, ApiResource, Scope, verbs},
     runtime::watcher,
 };
+use mosaic_api::meta;
 use tokio::sync::watch as channel;
 
 use crate::{
@@ -73,7 +74,7 @@ impl Kinds {
 
     /// The kind whose `apiVersion` (of any version) and `kind` these are.
     pub(crate) fn find_by_api_version(&self, api_version: &str, kind: &str) -> Option<&Kind> {
-        self.find(group_of(api_version), kind)
+        self.find(meta::group_of(api_version), kind)
     }
 
     /// The kinds whose objects the API can list and delete: the ones that something can be done about.
@@ -82,11 +83,6 @@ impl Kinds {
             .iter()
             .filter(|kind| kind.can(&[verbs::LIST, verbs::DELETE]))
     }
-}
-
-/// The group of an `apiVersion`.
-pub(crate) fn group_of(api_version: &str) -> &str {
-    api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
 /// The kinds that are served, now and later.

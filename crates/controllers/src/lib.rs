@@ -34,6 +34,7 @@ mod watch;
 use std::sync::Arc;
 
 use kube::runtime::watcher;
+use mosaic_auth::pki::Authority;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -45,35 +46,12 @@ pub struct Options {
     /// Who this process is among those that may lead: a name that no other process has, such as the
     /// host's with a random suffix.
     pub identity: String,
-    /// The certificate of the cluster's authority (PEM), which every namespace gets.
-    pub ca_certificate: String,
+    /// The cluster's authority: signs approved certificate requests, and every namespace gets its
+    /// certificate.
+    pub authority: Arc<Authority>,
     /// The address under which programs outside of the cluster reach the API
     /// (`https://10.0.0.5:6443`), for `kube-public/cluster-info`; without one there is no such object.
     pub server_url: Option<String>,
-    /// Signs approved certificate requests; without one they stay approved and unsigned.
-    pub signer: Option<Arc<dyn CertificateSigner>>,
-}
-
-/// A request for a certificate that was approved.
-#[derive(Debug, Clone, Copy)]
-pub struct SigningRequest<'a> {
-    /// The request (PKCS#10, PEM).
-    pub request: &'a [u8],
-    /// The signer's name, such as `kubernetes.io/kube-apiserver-client`.
-    pub signer: &'a str,
-    /// What the certificate is to be used for.
-    pub usages: &'a [String],
-    /// How long it is to be valid, in seconds, if the request says.
-    pub expiration_seconds: Option<i32>,
-}
-
-/// The keeper of the authority's key.
-pub trait CertificateSigner: Send + Sync {
-    /// Signs a request and returns the certificate as PEM; nothing if the signer is not one of its own.
-    ///
-    /// # Errors
-    /// Why the request cannot be signed: shown in its `Failed` condition.
-    fn sign(&self, request: &SigningRequest<'_>) -> Result<Option<String>, String>;
 }
 
 /// Runs the controllers while this process leads, until shutdown. A lost lease stops them at once.

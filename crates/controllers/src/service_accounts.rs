@@ -106,14 +106,14 @@ async fn reconcile(context: &Context, namespace: String) -> Result<Next> {
     }
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &namespace);
     let configs: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-    let certificate = &context.options.ca_certificate;
+    let certificate = context.options.authority.certificate_pem();
     let root_ca_config = configs.get_opt(ROOT_CA).await?;
     let has_account = accounts.get_metadata_opt(ACCOUNT).await?.is_some();
     let snapshot = Snapshot {
         has_account,
         root_ca: root_ca_config.as_ref(),
     };
-    for action in plan(&snapshot, certificate) {
+    for action in plan(&snapshot, &certificate) {
         match action {
             Action::CreateAccount => {
                 let account = ServiceAccount {
@@ -129,7 +129,7 @@ async fn reconcile(context: &Context, namespace: String) -> Result<Next> {
                     Some([("kubernetes.io/description".to_owned(), text.to_owned())].into());
                 let config = ConfigMap {
                     metadata,
-                    data: Some(root_ca(certificate)),
+                    data: Some(root_ca(&certificate)),
                     ..ConfigMap::default()
                 };
                 unless_there(configs.create(&PostParams::default(), &config).await)?;

@@ -200,7 +200,12 @@ async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Nex
             let found = accounts.get_metadata_opt(&account).await?;
             owner = found.and_then(|found| Some((account, found.metadata.uid?)));
             let uid = owner.as_ref().map(|(_, uid)| uid.as_str());
-            plan_account_token(&secret, uid, &context.options.ca_certificate, now)
+            plan_account_token(
+                &secret,
+                uid,
+                &context.options.authority.certificate_pem(),
+                now,
+            )
         }
         _ => Vec::new(),
     };
@@ -270,7 +275,7 @@ async fn fill(
     let namespace = secret.metadata.namespace.clone().unwrap_or_default();
     data.insert(
         "ca.crt",
-        ByteString(context.options.ca_certificate.clone().into_bytes()),
+        ByteString(context.options.authority.certificate_pem().into_bytes()),
     );
     data.insert("namespace", ByteString(namespace.into_bytes()));
     if let Some(token) = token {

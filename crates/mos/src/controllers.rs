@@ -3,11 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use mosaic_apiserver::Server;
-use mosaic_auth::pki::{Authority, CertificateRequest, Signer};
 use mosaic_auth::{User, groups};
-use mosaic_controllers::{CertificateSigner, Options, SigningRequest};
+use mosaic_controllers::Options;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,9 +27,8 @@ impl Controllers {
         let address = SocketAddr::new(advertised.unwrap_or(address.ip()), address.port());
         let options = Options {
             identity: identity(),
-            ca_certificate: server.authority().certificate_pem(),
+            authority: Arc::clone(server.authority()),
             server_url: (!address.ip().is_unspecified()).then(|| format!("https://{address}")),
-            signer: Some(Arc::new(ClusterSigner(server.authority().clone()))),
         };
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(mosaic_controllers::run(client, options, shutdown.clone()));
@@ -51,24 +48,4 @@ impl Controllers {
 fn identity() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}_{}", host.trim(), uuid::Uuid::new_v4())
-}
-
-/// Signs with the cluster's authority.
-struct ClusterSigner(Arc<Authority>);
-
-impl CertificateSigner for ClusterSigner {
-    fn sign(&self, request: &SigningRequest<'_>) -> Result<Option<String>, String> {
-        let Some(signer) = Signer::from_name(request.signer) else {
-            return Ok(None);
-        };
-        let now = Timestamp::now().as_second();
-        let expiration = request.expiration_seconds.map(i64::from);
-        let read = CertificateRequest::from_pem(request.request);
-        read.and_then(|read| {
-            self.0
-                .sign_request(&read, signer, request.usages, expiration, now)
-        })
-        .map(Some)
-        .map_err(|error| error.to_string())
-    }
 }

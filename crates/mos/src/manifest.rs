@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use mosaic_api::meta;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -26,29 +27,22 @@ pub(crate) struct Manifest {
 impl Manifest {
     /// The object's `apiVersion`.
     pub(crate) fn api_version(&self) -> &str {
-        self.text("/apiVersion")
+        meta::api_version(&self.object)
     }
 
     /// The object's `kind`.
     pub(crate) fn kind(&self) -> &str {
-        self.text("/kind")
+        meta::kind(&self.object)
     }
 
     /// The object's name; empty if it has none.
     pub(crate) fn name(&self) -> &str {
-        self.text("/metadata/name")
+        meta::name(&self.object)
     }
 
     /// The object's namespace; empty if it has none.
     pub(crate) fn namespace(&self) -> &str {
-        self.text("/metadata/namespace")
-    }
-
-    fn text(&self, pointer: &str) -> &str {
-        self.object
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        meta::namespace(&self.object)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether an object has become what it was asked to be. Pure: from the object alone.
 
+use mosaic_api::meta;
 use serde_json::Value;
 
 /// How far an object is.
@@ -67,18 +68,16 @@ fn is_observed(object: &Value) -> bool {
     let observed = object
         .pointer("/status/observedGeneration")
         .and_then(Value::as_i64);
-    observed.is_some_and(|observed| observed >= number(object, "/metadata/generation"))
+    observed.is_some_and(|observed| observed >= meta::generation(object))
 }
 
 /// How far an object is, by its kind; kinds that are not known by their conditions, if they have any.
 pub(crate) fn readiness(object: &Value) -> Readiness {
-    if object.pointer("/metadata/deletionTimestamp").is_some() {
+    if meta::is_being_deleted(object) {
         return Failed("it is being deleted".into());
     }
-    let group = text(object, "/apiVersion")
-        .split_once('/')
-        .map_or("", |(group, _)| group);
-    match (group, text(object, "/kind")) {
+    let group = meta::group_of(meta::api_version(object));
+    match (group, meta::kind(object)) {
         ("apps", "Deployment") => deployment(object),
         ("apps", "StatefulSet") => stateful_set(object),
         ("apps", "DaemonSet") => daemon_set(object),

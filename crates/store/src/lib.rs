@@ -167,6 +167,6 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
-    /// Forgets what was overwritten or deleted before `revision`, and returns how much it kept from.
+    /// Forgets what was overwritten or deleted before `revision`.
     async fn compact(&self, revision: Revision) -> Result<()>;
 }

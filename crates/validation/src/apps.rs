@@ -54,23 +54,11 @@ fn workload(spec: &Node, kind: &str, noun: &str, e: &mut Errors) {
             e.invalid(&selector, format!("empty selector is invalid for {noun}"));
         }
         if e.count() == before {
-            template_matches(&selector, &template, e);
+            pods::selected_template(&selector, &template, e);
         }
     }
     pods::template(&template, e);
     always_running(&template, kind, e);
-}
-
-fn template_matches(selector: &Node, template: &Node, e: &mut Errors) {
-    let metadata = template.get("metadata");
-    let labels = metadata.get("labels");
-    if !pods::selector_matches(selector, &labels) {
-        e.invalid_as(
-            &labels,
-            labels.value().cloned().unwrap_or_default(),
-            "`selector` does not match template `labels`",
-        );
-    }
 }
 
 fn always_running(template: &Node, kind: &str, e: &mut Errors) {

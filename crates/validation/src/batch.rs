@@ -27,16 +27,7 @@ pub(crate) fn job(job: &Node, e: &mut Errors) {
     let selector = spec.get("selector");
     if selector.is_set() {
         pods::label_selector(&selector, e);
-        let template = spec.get("template");
-        let metadata = template.get("metadata");
-        let labels = metadata.get("labels");
-        if !pods::selector_matches(&selector, &labels) {
-            e.invalid_as(
-                &labels,
-                labels.value().cloned().unwrap_or_default(),
-                "`selector` does not match template `labels`",
-            );
-        }
+        pods::selected_template(&selector, &spec.get("template"), e);
     } else {
         e.required(&selector, "");
     }

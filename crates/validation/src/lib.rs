@@ -58,10 +58,8 @@ const DEFINITIONS: &str = "apiextensions.k8s.io";
 
 /// Fills in what a client left out of a built-in object. Idempotent; does nothing for other kinds.
 ///
-/// `version` is that of the object, such as `v1`; no built-in kind is served in versions whose
-/// defaults differ, so that it makes no difference yet.
-pub fn apply_defaults(kind: &GroupKind, version: &str, object: &mut Value) {
-    let _ = version;
+/// No built-in kind is served in two versions whose defaults differ, so that the version is not asked for.
+pub fn apply_defaults(kind: &GroupKind, object: &mut Value) {
     if let (Some(rules), Some(fields)) = (rules(kind), object.as_object_mut()) {
         (rules.defaults)(fields);
     }

@@ -192,7 +192,7 @@ fn what_the_server_gave_a_service_stays() {
     assert_eq!(old["spec"]["clusterIPs"], json!(["10.0.0.7"]));
 
     let mut again = with(&service(), &[("/spec/type", json!("NodePort"))]);
-    apply_defaults(&of, "v1", &mut again);
+    apply_defaults(&of, &mut again);
     prepare_for_update(&of, &mut again, &old);
     assert_eq!(again["spec"]["clusterIP"], "10.0.0.7");
     assert_eq!(again["spec"]["ports"][0]["nodePort"], 30080);

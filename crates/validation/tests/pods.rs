@@ -469,7 +469,7 @@ fn spec_and_status_are_written_apart() {
 fn a_gated_pod_says_why_it_waits() {
     let of = kind("", "Pod");
     let mut gated = with(&pod(), &[("/spec/schedulingGates", json!([{"name": "a"}]))]);
-    apply_defaults(&of, "v1", &mut gated);
+    apply_defaults(&of, &mut gated);
     prepare_for_create(&of, &mut gated);
     assert_eq!(
         gated["status"]["conditions"][0]["reason"],
@@ -553,7 +553,7 @@ fn ephemeral_containers_are_only_added() {
             ("/spec/nodeName", json!("n")),
         ],
     );
-    apply_defaults(&of, "v1", &mut new);
+    apply_defaults(&of, &mut new);
     prepare_ephemeral_containers(&mut new, &old);
     assert_eq!(new["spec"].get("nodeName"), None);
     assert_eq!(texts(validate_ephemeral_containers(&new, &old)), [""; 0]);

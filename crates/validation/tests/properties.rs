@@ -182,9 +182,9 @@ fn collect(value: &Value, path: String, paths: &mut Vec<String>) {
 }
 
 fn everything(of: &GroupKind, mut new: Value, old: &Value) {
-    apply_defaults(of, "v1", &mut new);
+    apply_defaults(of, &mut new);
     let once = new.clone();
-    apply_defaults(of, "v1", &mut new);
+    apply_defaults(of, &mut new);
     assert_eq!(once, new, "defaults of {of:?} are not idempotent");
     validate_create(of, &new);
     validate_update(of, &new, old);
@@ -250,7 +250,7 @@ proptest! {
         ] {
             let old = stored(&of, &with(&base, &[("/metadata/labels", json!({"a": labels}))]));
             let mut new = old.clone();
-            apply_defaults(&of, "v1", &mut new);
+            apply_defaults(&of, &mut new);
             prepare_for_update(&of, &mut new, &old);
             prop_assert_eq!(&new, &old);
             prop_assert_eq!(texts(validate_update(&of, &new, &old)), Vec::<String>::new());

@@ -476,7 +476,7 @@ fn autoscalers_and_budgets_are_checked() {
         ],
     );
     let mut both = with(&budget, &[("/spec/maxUnavailable", json!(1))]);
-    apply_defaults(&of, "v1", &mut both);
+    apply_defaults(&of, &mut both);
     prepare_for_create(&of, &mut both);
     let errors = texts(validate_create(&of, &both));
     assert!(

@@ -4,10 +4,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::read::{
-    AGE, NAME, NONE, Spec, age, condition, flag, has, int, is_terminating, list, name, text,
-    text_or,
+    AGE, NAME, NONE, Spec, age, condition, flag, has, int, list, name, text, text_or,
 };
-use crate::time;
+use crate::{meta, time};
 
 pub(super) const POD: &[Spec] = &[
     NAME,
@@ -129,7 +128,7 @@ impl Summary {
         if !initializing || condition(pod, "Initialized") == Some("True") {
             summary.add_containers(pod);
         }
-        if is_terminating(pod) {
+        if meta::is_being_deleted(pod) {
             if text(pod, "/status/reason") == "NodeLost" {
                 summary.reason = "Unknown".to_owned();
             } else if !matches!(phase, "Succeeded" | "Failed") {

@@ -116,10 +116,6 @@ pub(super) fn age_at(object: &Value, pointer: &str, now: Timestamp) -> String {
     time::age(object.pointer(pointer).and_then(Value::as_str), now)
 }
 
-pub(super) fn is_terminating(object: &Value) -> bool {
-    has(object, "/metadata/deletionTimestamp")
-}
-
 /// The `status` of a condition; none if the object does not have it.
 pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
     list(object, "/status/conditions")

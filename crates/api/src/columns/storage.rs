@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::read::{
-    AGE, NAME, NONE, Spec, UNSET, age, flag, has, is_terminating, joined, list, name, scalar, text,
-    text_or,
+    AGE, NAME, NONE, Spec, UNSET, age, flag, has, joined, list, name, scalar, text, text_or,
 };
+use crate::meta;
 
 pub(super) const VOLUME: &[Spec] = &[
     NAME,
@@ -98,7 +98,7 @@ pub(super) fn claim(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 fn phase(object: &Value) -> Value {
-    if is_terminating(object) {
+    if meta::is_being_deleted(object) {
         "Terminating".into()
     } else {
         text(object, "/status/phase").into()

@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::read::{
     AGE, CONTAINERS, IMAGES, NAME, NONE, SELECTOR, Spec, UNSET, age, age_at, condition, containers,
-    flag, has, int, is_terminating, labels, list, name, scalar, selector, text, text_or,
+    flag, has, int, labels, list, name, scalar, selector, text, text_or,
 };
-use crate::time;
+use crate::{meta, time};
 
 const TEMPLATE: &str = "/spec/template/spec";
 
@@ -241,7 +241,7 @@ pub(super) fn job(object: &Value, now: Timestamp) -> Vec<Value> {
         "Complete"
     } else if is("Failed") {
         "Failed"
-    } else if is_terminating(object) {
+    } else if meta::is_being_deleted(object) {
         "Terminating"
     } else if is("Suspended") {
         "Suspended"

@@ -17,9 +17,7 @@ pub(super) fn mutate(app: &App, attempt: &Attempt<'_>, new: &mut Value) {
     if !attempt.is(GROUP, "CustomResourceDefinition") || attempt.part != Part::Main {
         return;
     }
-    let deleting = new
-        .pointer("/metadata/deletionTimestamp")
-        .is_some_and(|at| !at.is_null());
+    let deleting = meta::is_being_deleted(new);
     let taken = names_taken(app, attempt.name, new);
     let now = mosaic_api::time::format(Timestamp::now());
     let old_conditions = attempt

@@ -10,7 +10,7 @@ mod quota;
 mod rights;
 mod services;
 
-use mosaic_api::Status;
+use mosaic_api::{Status, meta};
 use serde_json::Value;
 
 pub use services::{Orphans, sweep_all};
@@ -120,7 +120,7 @@ pub fn check_delete(app: &App, attempt: &Attempt<'_>) -> Result<(), Status> {
 pub fn check_token(app: &App, call: &Call, request: &Value) -> Result<(), Status> {
     let attempt = Attempt {
         call,
-        part: Part::Other("token"),
+        part: Part::Token,
         namespace: &call.path.namespace,
         name: &call.path.name,
         old: None,
@@ -169,10 +169,7 @@ fn namespace_is_open(app: &App, attempt: &Attempt<'_>) -> Result<(), Status> {
     };
     // Only a namespace that goes has this member; parsing is for then.
     let going = memchr::memmem::find(&namespace.wire, b"\"deletionTimestamp\":\"").is_some()
-        && namespace
-            .value()
-            .pointer("/metadata/deletionTimestamp")
-            .is_some_and(|at| !at.is_null());
+        && meta::is_being_deleted(&namespace.value());
     if going {
         let mut status = attempt.forbidden(&format!(
             "unable to create new content in namespace {} because it is being terminated",

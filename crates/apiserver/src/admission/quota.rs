@@ -14,7 +14,7 @@ use crate::{
     verbs::{
         Call,
         body::FieldValidation,
-        write::{self, Changed, Part, WriteOptions},
+        write::{self, Part, WriteOptions},
     },
 };
 
@@ -75,11 +75,7 @@ pub(super) async fn claim(
         if !relevant {
             continue;
         }
-        let call = Call {
-            path: attempt.call.path_of(object.name()),
-            kind: quota_kind.clone(),
-            ..attempt.call.clone()
-        };
+        let call = attempt.call.beside(quota_kind, object.name());
         let change = |current: &Value| {
             let used = current
                 .pointer("/status/used")
@@ -123,7 +119,7 @@ fn options(dry_run: bool) -> WriteOptions {
 }
 
 /// The quota with these sums, as far as it limits them.
-fn with_used(current: &Value, hard: &serde_json::Map<String, Value>, sum: &Amounts) -> Changed {
+fn with_used(current: &Value, hard: &serde_json::Map<String, Value>, sum: &Amounts) -> Value {
     let mut object = current.clone();
     meta::remove(&mut object, "resourceVersion");
     let mut used = sum.to_object();
@@ -131,10 +127,7 @@ fn with_used(current: &Value, hard: &serde_json::Map<String, Value>, sum: &Amoun
     if let Some(object) = object.as_object_mut() {
         object.insert("status".to_owned(), json!({"hard": hard, "used": used}));
     }
-    Changed {
-        object,
-        tracked: false,
-    }
+    object
 }
 
 /// Takes back what was counted.

@@ -91,7 +91,7 @@ impl Query {
             Some(other) => {
                 let error =
                     mosaic_schema::FieldError::not_supported("dryRun", other.as_str(), &["All"]);
-                Err(Status::invalid("meta.k8s.io", "Options", "", &[error]))
+                Err(Status::invalid_option("Options", error))
             }
         }
     }

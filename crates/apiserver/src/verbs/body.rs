@@ -36,12 +36,7 @@ impl FieldValidation {
                 let known = ["", "Ignore", "Strict", "Warn"];
                 let error =
                     mosaic_schema::FieldError::not_supported("fieldValidation", other, &known);
-                Err(Status::invalid(
-                    "meta.k8s.io",
-                    "CreateOptions",
-                    "",
-                    &[error],
-                ))
+                Err(Status::invalid_option("CreateOptions", error))
             }
         }
     }

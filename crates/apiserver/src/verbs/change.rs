@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Call, body,
-    write::{self, Changed, Part, WriteOptions, Written},
+    write::{self, Part, WriteOptions, Written},
 };
 use crate::{
     app::App,
@@ -45,12 +45,7 @@ pub async fn update(app: &App, call: &Call, part: Part) -> Result<Response<Body>
         write::check_name(call, &mut placed)?;
         write::place_in_namespace(call, &mut placed)?;
     }
-    let change = |_: &Value| {
-        Ok(Changed {
-            object: placed.clone(),
-            tracked: false,
-        })
-    };
+    let change = |_: &Value| Ok(placed.clone());
     let written = write::modify(app, call, &options, part, warnings, &change).await;
     match written {
         Err(status)
@@ -78,7 +73,7 @@ pub async fn patch(app: &App, call: &Call, part: Part) -> Result<Response<Body>,
         if call.query.field_manager.is_empty() {
             let error =
                 mosaic_schema::FieldError::required("fieldManager", "is required for apply patch");
-            return Err(Status::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
+            return Err(Status::invalid_option("PatchOptions", error));
         }
         let mut complaints = Vec::new();
         let config = body::read(call, &mut complaints)?;
@@ -90,7 +85,7 @@ pub async fn patch(app: &App, call: &Call, part: Part) -> Result<Response<Body>,
             "force",
             "may not be specified for non-apply patch",
         );
-        return Err(Status::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
+        return Err(Status::invalid_option("PatchOptions", error));
     }
     let patcher = Patcher::new(call, &media_type)?;
     // A patch names what it changes; what it leaves alone is not its fault.
@@ -103,10 +98,7 @@ pub async fn patch(app: &App, call: &Call, part: Part) -> Result<Response<Body>,
     let change = |current: &Value| {
         let mut object = current.clone();
         patcher.apply(call, &mut object)?;
-        Ok(Changed {
-            object,
-            tracked: false,
-        })
+        Ok(object)
     };
     let written = write::modify(app, call, &options, part, warnings, &change).await?;
     Ok(respond_with(call, written))

@@ -73,14 +73,7 @@ impl DeleteOptions {
     /// 422 for options that make no sense.
     pub fn from_value(sent: &Value, call: &Call) -> Result<Self, Status> {
         let query = &call.query;
-        let invalid = |error| {
-            Err(Status::invalid(
-                "meta.k8s.io",
-                "DeleteOptions",
-                "",
-                &[error],
-            ))
-        };
+        let invalid = |error| Err(Status::invalid_option("DeleteOptions", error));
         let text = |path: &str| {
             sent.pointer(path)
                 .and_then(Value::as_str)
@@ -326,7 +319,7 @@ fn next_state(kind: &Kind, old: &Value, options: &DeleteOptions, now: Timestamp)
             Propagation::Background => {}
         }
     }
-    let deleting = meta::deletion_timestamp(old).is_some();
+    let deleting = meta::is_being_deleted(old);
     let left = meta::deletion_grace_period_seconds(old).filter(|_| deleting);
     // A second deletion may shorten the time that is left, never lengthen it.
     let asked = grace_period(kind, old, options);
@@ -393,7 +386,7 @@ fn is_held_namespace(kind: &Kind, object: &Value) -> bool {
 
 /// Whether an object that waits for deletion is held back by nothing any more.
 pub fn is_released(kind: &Kind, object: &Value) -> bool {
-    meta::deletion_timestamp(object).is_some()
+    meta::is_being_deleted(object)
         && meta::deletion_grace_period_seconds(object).unwrap_or(0) == 0
         && meta::finalizers(object).next().is_none()
         && !is_held_namespace(kind, object)

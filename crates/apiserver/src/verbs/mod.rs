@@ -7,6 +7,7 @@ pub mod read;
 pub mod review;
 pub mod select;
 pub mod subresource;
+pub mod token;
 pub mod watch;
 pub mod write;
 
@@ -67,12 +68,22 @@ impl Call {
         self.method == http::Method::PUT
     }
 
-    /// The path of another object beside the one that the call names.
-    pub fn path_of(&self, name: &str) -> ResourcePath {
-        ResourcePath {
+    /// The call for a change that it entails of another object in the same namespace. Such a change is
+    /// made of the object as it is, as a patch is, whatever the method of the call.
+    pub fn beside(&self, kind: &Arc<Kind>, name: &str) -> Self {
+        let path = ResourcePath {
+            group: kind.group.to_string(),
+            version: kind.version.to_string(),
+            namespace: self.path.namespace.clone(),
+            plural: kind.plural.to_string(),
             name: name.to_owned(),
-            subresource: String::new(),
-            ..self.path.clone()
+            ..ResourcePath::default()
+        };
+        Self {
+            path,
+            kind: Arc::clone(kind),
+            method: http::Method::PATCH,
+            ..self.clone()
         }
     }
 

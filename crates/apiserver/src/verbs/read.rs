@@ -273,7 +273,7 @@ fn check_list_options(call: &Call) -> Result<(), Status> {
     let query = &call.query;
     let invalid = |path: &str, detail: &str| {
         let error = mosaic_schema::FieldError::forbidden(path, detail);
-        Err(Status::invalid("meta.k8s.io", "ListOptions", "", &[error]))
+        Err(Status::invalid_option("ListOptions", error))
     };
     if query.send_initial_events.is_some() && !query.watch {
         return invalid(
@@ -302,7 +302,7 @@ fn check_list_options(call: &Call) -> Result<(), Status> {
                 Value::from(other),
                 &["Exact", "NotOlderThan", ""],
             );
-            Err(Status::invalid("meta.k8s.io", "ListOptions", "", &[error]))
+            Err(Status::invalid_option("ListOptions", error))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Subresources that change an object in a way of their own: scale, binding, eviction, token.
+//! Subresources that change an object in a way of their own: scale, binding, eviction.
 
 use http::{Response, StatusCode};
 use jiff::Timestamp;
@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 use super::{
     Call, body,
     change::{Patcher, respond_with},
-    delete::{self, DeleteOptions, Deleted},
+    delete::{self, DeleteOptions},
     read,
-    write::{self, Changed, Part, WriteOptions},
+    write::{self, Part, WriteOptions},
 };
 use crate::{
-    admission,
     app::App,
     cache::extract::Facts,
     convert,
@@ -83,20 +82,9 @@ pub async fn put_scale(app: &App, call: &Call) -> Result<Response<Body>, Status>
         }
         scale::write(&call.kind.row, &mut object, &wanted)
             .map_err(|error| scale_failed(call, &error))?;
-        Ok(Changed {
-            object,
-            tracked: false,
-        })
+        Ok(object)
     };
-    let written = write::modify(
-        app,
-        call,
-        &options,
-        Part::Other("scale"),
-        Vec::new(),
-        &change,
-    )
-    .await?;
+    let written = write::modify(app, call, &options, Part::Scale, Vec::new(), &change).await?;
     let shown = scale_of(call, &written.object)?;
     Ok(respond::json(StatusCode::OK, call.accept, &shown))
 }
@@ -110,22 +98,8 @@ pub async fn bind_named(app: &App, call: &Call) -> Result<Response<Body>, Status
         return Err(Status::invalid("", "Binding", "", &[error]));
     }
     let kinds = app.kinds.snapshot();
-    let pods = kinds
-        .by_kind("", "Pod")
-        .cloned()
-        .ok_or_else(Status::no_such_path)?;
-    let mut path = call.path_of(&name);
-    path.plural = "pods".to_owned();
-    path.subresource = "binding".to_owned();
-    bind(
-        app,
-        &Call {
-            path,
-            kind: pods,
-            ..call.clone()
-        },
-    )
-    .await
+    let pods = kinds.by_kind("", "Pod").ok_or_else(Status::no_such_path)?;
+    bind(app, &call.beside(pods, &name)).await
 }
 
 /// POST of a `Binding`: puts a pod on a host.
@@ -162,10 +136,7 @@ pub async fn bind(app: &App, call: &Call) -> Result<Response<Body>, Status> {
             .pointer("/spec/nodeName")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        if current
-            .pointer("/metadata/deletionTimestamp")
-            .is_some_and(|at| !at.is_null())
-        {
+        if meta::is_being_deleted(current) {
             return refuse(format!(
                 "pod {} is being deleted, cannot be assigned to a host",
                 call.path.name
@@ -215,20 +186,9 @@ pub async fn bind(app: &App, call: &Call) -> Result<Response<Body>, Status> {
             spec.insert("nodeName".to_owned(), json!(node));
         }
         mark_scheduled(&mut object, Timestamp::now());
-        Ok(Changed {
-            object,
-            tracked: false,
-        })
+        Ok(object)
     };
-    write::modify(
-        app,
-        call,
-        &options,
-        Part::Other("binding"),
-        Vec::new(),
-        &change,
-    )
-    .await?;
+    write::modify(app, call, &options, Part::Binding, Vec::new(), &change).await?;
     Ok(success(call))
 }
 
@@ -273,19 +233,12 @@ pub async fn evict(app: &App, call: &Call) -> Result<Response<Body>, Status> {
     let options = DeleteOptions::from_value(&sent, call)?;
     let object = read::find(app, call).await?;
     let pod = object.value();
-    let claimed = if needs_budget(&pod) {
-        claim_disruption(app, call, &object.facts, options.dry_run).await?
-    } else {
-        None
-    };
-    match delete::delete_object(app, call, &call.key(), &options).await {
-        Ok(Deleted::Gone(_) | Deleted::Waiting(_)) => Ok(success(call)),
-        Err(status) => {
-            // The budget's controller counts again soon; nothing is lost but a moment.
-            drop(claimed);
-            Err(status)
-        }
+    if needs_budget(&pod) {
+        claim_disruption(app, call, &object.facts, options.dry_run).await?;
     }
+    // Should this fail, the claim is not given back: the budget's controller soon counts again.
+    delete::delete_object(app, call, &call.key(), &options).await?;
+    Ok(success(call))
 }
 
 /// A pod that has ended, never started or is being deleted can go without counting as a disruption.
@@ -294,10 +247,7 @@ fn needs_budget(pod: &Value) -> bool {
         .pointer("/status/phase")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let deleting = pod
-        .pointer("/metadata/deletionTimestamp")
-        .is_some_and(|at| !at.is_null());
-    !deleting && !matches!(phase, "Succeeded" | "Failed" | "Pending")
+    !meta::is_being_deleted(pod) && !matches!(phase, "Succeeded" | "Failed" | "Pending")
 }
 
 /// Takes one allowed disruption from the budget that covers a pod.
@@ -309,10 +259,10 @@ async fn claim_disruption(
     call: &Call,
     facts: &Facts,
     dry_run: bool,
-) -> Result<Option<String>, Status> {
+) -> Result<(), Status> {
     let kinds = app.kinds.snapshot();
     let Some(kind) = kinds.by_kind("policy", "PodDisruptionBudget") else {
-        return Ok(None);
+        return Ok(());
     };
     let covering: Vec<_> = app
         .cache
@@ -326,7 +276,7 @@ async fn claim_disruption(
         .collect();
     let [budget] = covering.as_slice() else {
         return if covering.is_empty() {
-            Ok(None)
+            Ok(())
         } else {
             Err(Status::internal(
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
@@ -334,11 +284,7 @@ async fn claim_disruption(
         };
     };
     let name = budget.name().to_owned();
-    let budget_call = Call {
-        path: call.path_of(&name),
-        kind: kind.clone(),
-        ..call.clone()
-    };
+    let budget_call = call.beside(kind, &name);
     let options = WriteOptions {
         dry_run,
         manager: "eviction".to_owned(),
@@ -388,10 +334,7 @@ async fn claim_disruption(
                 );
             }
         }
-        Ok(Changed {
-            object,
-            tracked: false,
-        })
+        Ok(object)
     };
     write::modify(
         app,
@@ -402,17 +345,7 @@ async fn claim_disruption(
         &change,
     )
     .await?;
-    Ok(Some(name))
-}
-
-/// POST of a `TokenRequest`: issues a token for a service account.
-pub async fn token(app: &App, call: &Call) -> Result<Response<Body>, Status> {
-    let mut request = body::read(call, &mut Vec::new())?;
-    body::check_kind(&mut request, "authentication.k8s.io/v1", "TokenRequest")?;
-    admission::check_token(app, call, &request)?;
-    let account = read::find(app, call).await?.value();
-    let issued = app.identity.issue_token(app, call, &account, &request)?;
-    Ok(respond::json(StatusCode::CREATED, call.accept, &issued))
+    Ok(())
 }
 
 /// PUT of a namespace's `/finalize`: changes only `spec.finalizers`.
@@ -436,19 +369,8 @@ pub async fn finalize(app: &App, call: &Call) -> Result<Response<Body>, Status> 
                 spec.insert("finalizers".to_owned(), wanted.clone());
             }
         }
-        Ok(Changed {
-            object,
-            tracked: false,
-        })
+        Ok(object)
     };
-    let written = write::modify(
-        app,
-        call,
-        &options,
-        Part::Other("finalize"),
-        Vec::new(),
-        &change,
-    )
-    .await?;
+    let written = write::modify(app, call, &options, Part::Finalize, Vec::new(), &change).await?;
     Ok(respond_with(call, written))
 }

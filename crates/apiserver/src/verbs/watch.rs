@@ -111,7 +111,7 @@ fn check_watch_options(call: &Call) -> Result<(), Status> {
     let query = &call.query;
     let invalid = |path: &str, detail: &str| {
         let error = mosaic_schema::FieldError::forbidden(path, detail);
-        Err(Status::invalid("meta.k8s.io", "ListOptions", "", &[error]))
+        Err(Status::invalid_option("ListOptions", error))
     };
     match (
         query.send_initial_events,

@@ -74,8 +74,6 @@ pub struct AuditEvent<'a> {
     pub received_at: i64,
     /// When the stage was reached, in microseconds since 1970.
     pub stage_at: i64,
-    /// Further annotations.
-    pub annotations: &'a [(&'a str, &'a str)],
 }
 
 /// Longer user agents and addresses are cut.
@@ -139,20 +137,15 @@ impl AuditEvent<'_> {
             json!(micro_time(self.received_at)),
         );
         put("stageTimestamp", json!(micro_time(self.stage_at)));
-        let mut annotations = Map::new();
         if let Some(decision) = self.decision {
             let word = if decision.allowed { "allow" } else { "forbid" };
-            annotations.insert("authorization.k8s.io/decision".to_owned(), json!(word));
-            annotations.insert(
-                "authorization.k8s.io/reason".to_owned(),
-                json!(decision.reason.to_string()),
+            put(
+                "annotations",
+                json!({
+                    "authorization.k8s.io/decision": word,
+                    "authorization.k8s.io/reason": decision.reason.to_string(),
+                }),
             );
-        }
-        for (key, value) in self.annotations {
-            annotations.insert((*key).to_owned(), json!(value));
-        }
-        if !annotations.is_empty() {
-            put("annotations", Value::Object(annotations));
         }
         Value::Object(event)
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use mosaic_api::meta;
 use serde_json::Value;
 
 use super::AuthnError;
@@ -63,12 +64,12 @@ pub fn bootstrap_user(token: &str, secret: &Value, now: i64) -> Result<User, Aut
     if !same(given.as_bytes(), field("token-secret").as_bytes()) || field("token-id") != id {
         return Err(AuthnError::UnknownToken);
     }
-    if values::text(secret, &["type"]) != SECRET_TYPE || values::namespace(secret) != NAMESPACE {
+    if values::text(secret, &["type"]) != SECRET_TYPE || meta::namespace(secret) != NAMESPACE {
         return Err(AuthnError::Bootstrap(
             "the secret is not a bootstrap token of kube-system",
         ));
     }
-    if !values::at(secret, &["metadata", "deletionTimestamp"]).is_null() {
+    if meta::is_being_deleted(secret) {
         return Err(AuthnError::Bootstrap("the token has been deleted"));
     }
     let expiration = field("expiration");

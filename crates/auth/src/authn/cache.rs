@@ -71,12 +71,6 @@ impl<V> TokenCache<V> {
         halves.old.remove(key);
     }
 
-    pub(crate) fn clear(&self) {
-        let mut halves = self.halves.lock();
-        halves.young.clear();
-        halves.old.clear();
-    }
-
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         let halves = self.halves.lock();
@@ -105,7 +99,5 @@ mod tests {
             );
         }
         assert!(cache.get(&TokenCache::<u32>::key("1")).is_none());
-        cache.clear();
-        assert_eq!(cache.len(), 0);
     }
 }

@@ -3,7 +3,6 @@
 
 use std::{fmt, sync::Arc};
 
-use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::{AuthnError, MAX_TOKEN_BYTES, cache::TokenCache, jwt};
@@ -297,7 +296,7 @@ pub(crate) struct Verified {
 pub struct ServiceAccountTokens {
     issuer: String,
     audiences: Vec<String>,
-    keys: RwLock<Vec<PublicKey>>,
+    keys: Vec<PublicKey>,
     cache: TokenCache<Known>,
 }
 
@@ -306,7 +305,7 @@ impl fmt::Debug for ServiceAccountTokens {
         f.debug_struct("ServiceAccountTokens")
             .field("issuer", &self.issuer)
             .field("audiences", &self.audiences)
-            .field("keys", &*self.keys.read())
+            .field("keys", &self.keys)
             .finish_non_exhaustive()
     }
 }
@@ -318,17 +317,9 @@ impl ServiceAccountTokens {
         Self {
             issuer: issuer.to_owned(),
             audiences: own_audiences(issuer, audiences),
-            keys: RwLock::new(authority.token_public_keys()),
+            keys: authority.token_public_keys(),
             cache: TokenCache::new(CACHED_TOKENS),
         }
-    }
-
-    /// Takes tokens of these keys from now on, after a rotation. Tokens of keys that are gone are
-    /// refused at once.
-    pub fn set_keys(&self, keys: Vec<PublicKey>) {
-        let mut held = self.keys.write();
-        *held = keys;
-        self.cache.clear();
     }
 
     /// The audiences of the API server itself.
@@ -351,10 +342,7 @@ impl ServiceAccountTokens {
         let known = match self.cache.get(&key) {
             Some(known) => known,
             None => {
-                // Held while the cache is written, so that a rotation cannot slip in between and
-                // leave a token of a key that is gone.
-                let keys = self.keys.read();
-                let known = Arc::new(self.read(token, &keys)?);
+                let known = Arc::new(self.read(token)?);
                 if known.claims.exp > now {
                     self.cache.insert(key, Arc::clone(&known));
                 }
@@ -387,8 +375,8 @@ impl ServiceAccountTokens {
     }
 
     /// What does not change about a token: its signature and what it says.
-    fn read(&self, token: &str, keys: &[PublicKey]) -> Result<Known, AuthnError> {
-        let claims: Claims = match jwt::verify(token, keys) {
+    fn read(&self, token: &str) -> Result<Known, AuthnError> {
+        let claims: Claims = match jwt::verify(token, &self.keys) {
             Ok(claims) => claims,
             Err(jwt::Fault::Malformed) => return Err(AuthnError::UnknownToken),
             Err(fault) => return Err(refused(fault.text())),

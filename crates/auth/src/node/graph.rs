@@ -5,13 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use mosaic_api::meta;
 use serde_json::Value;
 
 use super::{
     MIRROR_ANNOTATION,
     references::{self, RefKind},
 };
-use crate::values::{at, name, namespace, text};
+use crate::values::{at, text};
 
 /// Values by namespace, then name. Looked up by `&str` without building a key.
 type ByName<V> = HashMap<Arc<str>, HashMap<Arc<str>, V>>;
@@ -114,7 +115,7 @@ impl Graph {
 
     /// Takes a pod, new or changed. A pod that is not bound to a host counts for nothing.
     pub fn upsert_pod(&mut self, pod: &Value) {
-        let (pod_namespace, pod_name) = (namespace(pod), name(pod));
+        let (pod_namespace, pod_name) = (meta::namespace(pod), meta::name(pod));
         self.remove_pod(pod_namespace, pod_name);
         let node = text(pod, &["spec", "nodeName"]);
         if node.is_empty() {
@@ -145,7 +146,7 @@ impl Graph {
         let pod_name = self.intern(pod_name);
         let entry = Pod {
             node,
-            uid: text(pod, &["metadata", "uid"]).into(),
+            uid: meta::uid(pod).into(),
             references,
         };
         self.pods
@@ -176,7 +177,7 @@ impl Graph {
 
     /// Takes a PersistentVolume, new or changed. One without a claim counts for nothing.
     pub fn upsert_volume(&mut self, volume: &Value) {
-        let volume_name = name(volume);
+        let volume_name = meta::name(volume);
         self.remove_volume(volume_name);
         let claim = at(volume, &["spec", "claimRef"]);
         let (claim_namespace, claim_name) = (text(claim, &["namespace"]), text(claim, &["name"]));
@@ -233,7 +234,7 @@ impl Graph {
 
     /// Takes a VolumeAttachment, new or changed.
     pub fn upsert_attachment(&mut self, attachment: &Value) {
-        let attachment_name = name(attachment);
+        let attachment_name = meta::name(attachment);
         self.remove_attachment(attachment_name);
         let node = text(attachment, &["spec", "nodeName"]);
         if !node.is_empty() {

@@ -1,5 +1,6 @@
 //! What a pod refers to.
 
+use mosaic_api::meta;
 use serde_json::Value;
 
 use crate::values::{at, items, text};
@@ -42,7 +43,7 @@ pub(crate) fn of_pod(pod: &Value) -> Vec<Reference> {
             found.container(container);
         }
     }
-    let pod_name = text(pod, &["metadata", "name"]);
+    let pod_name = meta::name(pod);
     for volume in items(spec, &["volumes"]) {
         found.volume(volume, pod_name);
     }

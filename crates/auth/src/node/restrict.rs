@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use mosaic_api::meta;
 use serde_json::Value;
 
 use super::{LEASE_NAMESPACE, MIRROR_ANNOTATION, graph::Graph, references};
 use crate::{
     authn::{BoundKind, BoundObjects},
     node::references::RefKind,
-    values::{at, items, name, text},
+    values::{at, items, text},
 };
 
 /// What a write does.
@@ -132,7 +133,7 @@ pub fn restrict<O: BoundObjects + ?Sized>(
 /// The name that the write is about: at a creation the new object's.
 fn written_name<'a>(write: &NodeWrite<'a>) -> &'a str {
     match (write.operation, write.object) {
-        (Operation::Create, Some(object)) if write.subresource.is_empty() => name(object),
+        (Operation::Create, Some(object)) if write.subresource.is_empty() => meta::name(object),
         _ => write.name,
     }
 }

@@ -24,7 +24,7 @@ const TOKEN_KEY: &str = "sa.key";
 const OLD_TOKEN_KEYS: &str = "sa-old.pub";
 const CA_NAME: &str = "mosaic-ca";
 const CA_DAYS: i64 = 3650;
-/// Older keys that tokens may still be signed by; further ones are forgotten.
+/// Older keys that tokens may still be signed by; further ones do not count.
 const OLD_KEYS_KEPT: usize = 8;
 
 /// The keys that a cluster's certificates and service-account tokens are signed by.
@@ -50,7 +50,8 @@ pub struct AuthorityBundle {
     pub ca_key: String,
     /// The private key that service-account tokens are signed by, as PEM.
     pub service_account_key: String,
-    /// Public keys that they were signed by before, as PEM, newest first.
+    /// Public keys that they were signed by before, as PEM, newest first: whoever replaces
+    /// `service_account_key` adds its public half here. The first eight count.
     #[serde(default)]
     pub old_service_account_keys: Vec<String>,
 }
@@ -268,15 +269,6 @@ impl Authority {
             .chain(&self.old_token_keys)
             .cloned()
             .collect()
-    }
-
-    /// Signs service-account tokens with a new key from now on. Tokens of the keys before stay valid
-    /// until they expire; at most eight older keys are kept.
-    pub fn rotate_token_key(&mut self) -> Result<(), PkiError> {
-        let old = std::mem::replace(&mut self.token_key, Arc::new(SigningKey::generate()?));
-        self.old_token_keys.insert(0, old.public().clone());
-        self.old_token_keys.truncate(OLD_KEYS_KEPT);
-        Ok(())
     }
 
     /// The public token keys as a JSON web key set, for `/openid/v1/jwks`.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mosaic_api::meta;
 use serde_json::Value;
 
 use super::{
@@ -166,7 +167,7 @@ pub fn check_role(
     role: &Value,
     old: Option<&Value>,
 ) -> Result<(), EscalationError> {
-    let is_cluster_role = values::text(role, &["kind"]) == "ClusterRole";
+    let is_cluster_role = meta::kind(role) == "ClusterRole";
     let resource = if is_cluster_role {
         "clusterroles"
     } else {
@@ -175,7 +176,7 @@ pub fn check_role(
     let namespace = if is_cluster_role {
         ""
     } else {
-        values::namespace(role)
+        meta::namespace(role)
     };
     if user.is_master()
         || may(
@@ -184,7 +185,7 @@ pub fn check_role(
             "escalate",
             resource,
             namespace,
-            values::name(role),
+            meta::name(role),
         )
     {
         return Ok(());
@@ -216,10 +217,10 @@ pub fn check_binding(
     if user.is_master() {
         return Ok(());
     }
-    let namespace = if values::text(binding, &["kind"]) == "ClusterRoleBinding" {
+    let namespace = if meta::kind(binding) == "ClusterRoleBinding" {
         ""
     } else {
-        values::namespace(binding)
+        meta::namespace(binding)
     };
     let unchanged = old.is_some_and(|old| {
         old.get("roleRef") == binding.get("roleRef")

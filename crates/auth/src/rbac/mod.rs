@@ -11,7 +11,6 @@ mod build;
 mod escalation;
 mod roles;
 mod rule;
-mod selector;
 
 pub use bootstrap::{bootstrap_roles, node_rules};
 pub use escalation::{EscalationError, check_binding, check_role, covers};
@@ -19,13 +18,14 @@ pub use rule::Rule;
 
 use std::{collections::HashSet, sync::Arc};
 
+use mosaic_api::meta;
 use serde_json::{Value, json};
 
 use self::{
     bindings::{Bindings, Granted},
     roles::Roles,
 };
-use crate::{Attributes, Decision, Reason, User, values};
+use crate::{Attributes, Decision, Reason, User};
 
 /// The four kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,8 +115,8 @@ impl Rbac {
 
     /// Takes an object of one of the four kinds, new or changed. Objects of other kinds are ignored.
     pub fn upsert(&mut self, object: &Value) {
-        let (namespace, name) = (values::namespace(object), values::name(object));
-        match RbacKind::from_kind(values::text(object, &["kind"])) {
+        let (namespace, name) = (meta::namespace(object), meta::name(object));
+        match RbacKind::from_kind(meta::kind(object)) {
             Some(RbacKind::Role) => self.roles.upsert_role(namespace, name, object),
             Some(RbacKind::ClusterRole) => self.roles.upsert_cluster_role(name, object),
             Some(RbacKind::RoleBinding) => self.bindings.upsert(namespace, name, object),
@@ -192,17 +192,6 @@ impl Rbac {
             false
         });
         found
-    }
-
-    /// The rules of a ClusterRole as they count: with an `aggregationRule`, those of the roles that
-    /// it gathers; none if there is no such role. What a controller writes into the object.
-    pub fn cluster_role_rules(&self, name: &str) -> Option<&[Rule]> {
-        self.roles.cluster_role(name)
-    }
-
-    /// The names of the ClusterRoles that gather rules from others.
-    pub fn aggregated_roles(&self) -> impl Iterator<Item = &str> {
-        self.roles.aggregated()
     }
 
     /// The rules of the role that a binding of a namespace (empty for the cluster) refers to.

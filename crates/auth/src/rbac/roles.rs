@@ -5,9 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::Value;
+use mosaic_api::{LabelSelector, meta};
+use serde_json::{Map, Value};
 
-use super::{rule::Rule, selector::Selector};
+use super::rule::Rule;
 use crate::values;
 
 #[derive(Debug, Default)]
@@ -22,9 +23,9 @@ pub(crate) struct Roles {
 #[derive(Debug)]
 struct ClusterRole {
     own: Arc<[Rule]>,
-    labels: Value,
+    labels: Option<Map<String, Value>>,
     /// What the `aggregationRule` gathers; none where there is no such rule.
-    gathers: Option<Vec<Selector>>,
+    gathers: Option<Vec<LabelSelector>>,
 }
 
 impl Roles {
@@ -47,15 +48,16 @@ impl Roles {
 
     pub(crate) fn upsert_cluster_role(&mut self, name: &str, object: &Value) {
         let aggregation = values::at(object, &["aggregationRule"]);
+        // A selector that cannot be read matches nothing, so that no right comes of it.
         let gathers = aggregation.is_object().then(|| {
             values::items(aggregation, &["clusterRoleSelectors"])
                 .iter()
-                .map(Selector::from_value)
+                .filter_map(|selector| LabelSelector::from_object(Some(selector)).ok())
                 .collect()
         });
         let role = ClusterRole {
             own: Rule::all_of(object).into(),
-            labels: values::at(object, &["metadata", "labels"]).clone(),
+            labels: meta::labels(object).cloned(),
             gathers,
         };
         self.cluster_roles.insert(name.to_owned(), role);
@@ -77,13 +79,6 @@ impl Roles {
         self.effective.get(name).map(|rules| &**rules)
     }
 
-    pub(crate) fn aggregated(&self) -> impl Iterator<Item = &str> {
-        self.cluster_roles
-            .iter()
-            .filter(|(_, role)| role.gathers.is_some())
-            .map(|(name, _)| name.as_str())
-    }
-
     /// Brings up to date what counts after a change of one cluster role: its own rules, and those of
     /// every role that gathers. There are few of the latter, and roles change seldom.
     fn refresh(&mut self, changed: &str) {
@@ -93,7 +88,12 @@ impl Roles {
             self.effective
                 .insert(changed.to_owned(), Arc::clone(&role.own));
         }
-        let gathering: Vec<String> = self.aggregated().map(str::to_owned).collect();
+        let gathering: Vec<String> = self
+            .cluster_roles
+            .iter()
+            .filter(|(_, role)| role.gathers.is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in gathering {
             let rules = self.gather(&name);
             self.effective.insert(name, rules);
@@ -123,7 +123,7 @@ impl Roles {
             for (other, candidate) in &self.cluster_roles {
                 if selectors
                     .iter()
-                    .any(|selector| selector.matches(&candidate.labels))
+                    .any(|selector| selector.matches(&candidate.labels.as_ref()))
                     && visited.insert(other)
                 {
                     open.push(other);

@@ -11,8 +11,9 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::discovery::ApiResource;
+use mosaic_api::meta;
 
-use crate::discovery::{Kind, group_of};
+use crate::discovery::Kind;
 
 /// The finalizer of an object that goes after what it owns.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
@@ -356,7 +357,7 @@ impl Graph {
         !node.foreground
             && *node.name == *owner.name
             && kind.resource.kind == owner.kind
-            && kind.resource.group == group_of(&owner.api_version)
+            && kind.resource.group == meta::group_of(&owner.api_version)
             && (!kind.namespaced || node.namespace == dependent.namespace)
     }
 

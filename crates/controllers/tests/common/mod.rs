@@ -64,9 +64,8 @@ impl Cluster {
     pub fn controllers(&self, identity: &str) -> impl Future<Output = ()> + Send + use<> {
         let options = Options {
             identity: identity.to_owned(),
-            ca_certificate: self.server.authority().certificate_pem(),
+            authority: Arc::clone(self.server.authority()),
             server_url: Some("https://10.0.0.1:6443".to_owned()),
-            signer: None,
         };
         mosaic_controllers::run(self.client.clone(), options, self.shutdown.clone())
     }

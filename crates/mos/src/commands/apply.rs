@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use mosaic_api::meta;
 use serde_json::Value;
 
 use super::{DryRun, Outcome, wait};
@@ -216,10 +217,7 @@ impl Run<'_> {
 
 /// Whether a definition, by its name `PLURAL.GROUP`, may declare an object's kind.
 fn declares(definition: &str, manifest: &Manifest) -> bool {
-    let group = manifest
-        .api_version()
-        .split_once('/')
-        .map_or("", |(group, _)| group);
+    let group = meta::group_of(manifest.api_version());
     definition
         .split_once('.')
         .is_some_and(|(_, of)| of == group)

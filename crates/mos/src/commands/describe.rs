@@ -2,6 +2,7 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use mosaic_api::meta;
 use serde_json::Value;
 
 use super::{Outcome, events, target};
@@ -137,17 +138,11 @@ async fn related(
     if !args.no_events {
         related.events = events::of_object(client, object).await.ok();
     }
-    let text = |pointer: &str| {
-        object
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
     let namespace = object
         .pointer("/metadata/namespace")
         .and_then(Value::as_str);
-    let name = text("/metadata/name");
-    match (text("/apiVersion"), text("/kind")) {
+    let name = meta::name(object);
+    match (meta::api_version(object), meta::kind(object)) {
         ("v1", "Node") => {
             let query = vec![("fieldSelector", format!("spec.nodeName={name}"))];
             related.pods = objects(client, discovery, "pods.v1", None, &query).await;
@@ -167,7 +162,7 @@ async fn related(
             .await;
         }
         ("apps/v1", "Deployment") => {
-            let uid = text("/metadata/uid");
+            let uid = meta::uid(object);
             let sets = objects(
                 client,
                 discovery,
@@ -178,7 +173,7 @@ async fn related(
             .await;
             related.replica_sets = sets
                 .into_iter()
-                .filter(|set| is_owned_by(set, uid))
+                .filter(|set| meta::owner_references(set).any(|owner| owner.uid == uid))
                 .collect();
         }
         _ => {}
@@ -200,14 +195,4 @@ async fn objects(
             .unwrap_or_default(),
         Err(_) => Vec::new(),
     }
-}
-
-fn is_owned_by(object: &Value, uid: &str) -> bool {
-    let owners = object
-        .pointer("/metadata/ownerReferences")
-        .and_then(Value::as_array);
-    owners
-        .into_iter()
-        .flatten()
-        .any(|owner| owner.get("uid").and_then(Value::as_str) == Some(uid))
 }

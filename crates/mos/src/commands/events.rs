@@ -4,12 +4,13 @@ use clap::Args;
 use futures::StreamExt;
 use jiff::Timestamp;
 use kube::core::WatchEvent;
+use mosaic_api::{meta, time};
 use serde_json::Value;
 
 use crate::client::{Client, ConnectionArgs, Form, Query};
 use crate::failure::Failure;
 use crate::output::table::Grid;
-use crate::output::{self, DataFormat, age, style};
+use crate::output::{self, DataFormat, style};
 use crate::selection;
 
 /// Show what happened to objects, the latest last
@@ -63,9 +64,8 @@ pub(crate) async fn run(args: EventsArgs, connection: &ConnectionArgs) -> Result
         .await?;
     let version = pages
         .last()
-        .and_then(|page| page.pointer("/metadata/resourceVersion"))
-        .and_then(Value::as_str);
-    let version = version.unwrap_or_default().to_owned();
+        .map(|page| meta::resource_version(page).to_owned())
+        .unwrap_or_default();
     let mut found: Vec<Value> = pages
         .into_iter()
         .flat_map(|mut page| {
@@ -104,13 +104,10 @@ pub(crate) async fn run(args: EventsArgs, connection: &ConnectionArgs) -> Result
         let mut stream = std::pin::pin!(stream);
         while let Some(event) = stream.next().await {
             let (version, object) = match event? {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => (
-                    text(&object, "/metadata/resourceVersion").to_owned(),
-                    Some(object),
-                ),
-                WatchEvent::Deleted(object) => {
-                    (text(&object, "/metadata/resourceVersion").to_owned(), None)
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    (meta::resource_version(&object).to_owned(), Some(object))
                 }
+                WatchEvent::Deleted(object) => (meta::resource_version(&object).to_owned(), None),
                 WatchEvent::Bookmark(bookmark) => (bookmark.metadata.resource_version, None),
                 WatchEvent::Error(_) => continue,
             };
@@ -146,7 +143,7 @@ fn is_wanted(event: &Value, types: &[String]) -> bool {
 }
 
 /// When an event happened last, by the field that its author filled in.
-fn last_seen_value(event: &Value) -> Option<&Value> {
+fn last_seen_text(event: &Value) -> Option<&str> {
     [
         "/series/lastObservedTime",
         "/lastTimestamp",
@@ -155,24 +152,24 @@ fn last_seen_value(event: &Value) -> Option<&Value> {
         "/metadata/creationTimestamp",
     ]
     .iter()
-    .find_map(|pointer| event.pointer(pointer).filter(|value| !value.is_null()))
+    .find_map(|pointer| event.pointer(pointer)?.as_str())
 }
 
 fn last_seen(event: &Value) -> Option<Timestamp> {
-    last_seen_value(event)?.as_str()?.parse().ok()
+    time::parse(last_seen_text(event)?)
 }
 
 /// How often and since when.
 fn when(event: &Value, now: Timestamp) -> String {
-    let last = age::since(last_seen_value(event), now);
+    let last = time::age(last_seen_text(event), now);
     let count = event
         .pointer("/series/count")
         .or_else(|| event.get("count"))
         .and_then(Value::as_i64)
         .unwrap_or(1);
-    match event.get("firstTimestamp").filter(|value| !value.is_null()) {
+    match event.get("firstTimestamp").and_then(Value::as_str) {
         Some(first) if count > 1 => {
-            format!("{last} (x{count} over {})", age::since(Some(first), now))
+            format!("{last} (x{count} over {})", time::age(Some(first), now))
         }
         _ => last,
     }
@@ -205,15 +202,12 @@ pub(crate) async fn of_object(client: &Client, object: &Value) -> Result<Vec<Val
     };
     let mut fields = format!(
         "involvedObject.kind={},involvedObject.name={}",
-        text(object, "/kind"),
-        text(object, "/metadata/name")
+        meta::kind(object),
+        meta::name(object)
     );
     // A node's events are written before anyone knows its uid, so only others are matched by it.
-    if text(object, "/kind") != "Node" {
-        fields.push_str(&format!(
-            ",involvedObject.uid={}",
-            text(object, "/metadata/uid")
-        ));
+    if meta::kind(object) != "Node" {
+        fields.push_str(&format!(",involvedObject.uid={}", meta::uid(object)));
     }
     let namespace = object
         .pointer("/metadata/namespace")
@@ -271,7 +265,7 @@ impl<'a> Printer<'a> {
     fn cells(&self, event: &Value, now: Timestamp) -> Vec<String> {
         let mut cells = cells(event, now);
         if self.args.all_namespaces {
-            cells.insert(0, text(event, "/metadata/namespace").to_owned());
+            cells.insert(0, meta::namespace(event).to_owned());
         }
         cells
     }

@@ -15,6 +15,7 @@ pub(crate) mod version;
 mod wait;
 
 use clap::ValueEnum;
+use mosaic_api::meta;
 use serde_json::Value;
 
 use crate::cli::Command;
@@ -163,15 +164,10 @@ pub(crate) async fn targets(
 }
 
 fn target(resource: &Resource, object: &Value) -> Target {
-    let text = |pointer: &str| {
-        object
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
+    let namespace = meta::namespace(object);
     Target {
         resource: resource.clone(),
-        namespace: text("/metadata/namespace"),
-        name: text("/metadata/name").unwrap_or_default(),
+        namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
+        name: meta::name(object).to_owned(),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::core::WatchEvent;
+use mosaic_api::meta;
 use serde_json::Value;
 
 use crate::client::{ApiError, Client, Form, Query};
@@ -82,7 +83,7 @@ pub(crate) async fn until_gone(
                 {
                     return Some(Ok(()));
                 }
-                finalizers = names(object.pointer("/metadata/finalizers"));
+                finalizers = meta::finalizers(object).collect::<Vec<_>>().join(", ");
                 None
             }
         });
@@ -106,16 +107,6 @@ pub(crate) async fn until_gone(
         progress.step();
     }
     Ok(())
-}
-
-fn names(value: Option<&Value>) -> String {
-    let names: Vec<&str> = value
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    names.join(", ")
 }
 
 fn namespace_flag(target: &Target) -> String {
@@ -159,11 +150,7 @@ async fn until(
         if let Some(result) = decide(found.as_ref().map_or(Seen::Absent, Seen::Present)) {
             return result;
         }
-        let version = list
-            .pointer("/metadata/resourceVersion")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        query.push(("resourceVersion", version.to_owned()));
+        query.push(("resourceVersion", meta::resource_version(&list).to_owned()));
         match watch(client, target, &query, &mut decide).await {
             Ok(Some(result)) => return result,
             Ok(None) => {}

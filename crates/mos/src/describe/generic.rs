@@ -1,5 +1,6 @@
 //! Any object: its fields, with readable labels.
 
+use mosaic_api::meta;
 use serde_json::Value;
 
 use super::text::Report;
@@ -11,9 +12,9 @@ const MAX_LEVELS: usize = 24;
 /// Describes any object.
 pub(super) fn describe(report: &mut Report, object: &Value) {
     metadata(report, object);
-    report.field("API Version", text_at(object, "/apiVersion"));
-    report.field("Kind", text_at(object, "/kind"));
-    report.field("Created", text_at(object, "/metadata/creationTimestamp"));
+    report.field("API Version", meta::api_version(object));
+    report.field("Kind", meta::kind(object));
+    report.field("Created", meta::creation_timestamp(object));
     let Some(fields) = object.as_object() else {
         return;
     };

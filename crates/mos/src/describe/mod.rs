@@ -8,6 +8,7 @@ mod text;
 mod workload;
 
 use jiff::Timestamp;
+use mosaic_api::meta;
 use serde_json::Value;
 
 use text::Report;
@@ -28,10 +29,8 @@ pub(crate) struct Related {
 /// The description, which ends with the events.
 pub(crate) fn describe(object: &Value, related: &Related, now: Timestamp) -> String {
     let mut report = Report::new();
-    let group = text_at(object, "/apiVersion")
-        .split_once('/')
-        .map_or("", |(group, _)| group);
-    match (group, text_at(object, "/kind")) {
+    let group = meta::group_of(meta::api_version(object));
+    match (group, meta::kind(object)) {
         ("", "Pod") => pod::describe(&mut report, object, now),
         ("", "Node") => node::describe(&mut report, object, &related.pods, now),
         ("", "Service") => service::describe(&mut report, object, &related.endpoint_slices),
@@ -66,36 +65,18 @@ fn events(report: &mut Report, events: Option<&[Value]>, now: Timestamp) {
 
 /// Name, namespace, labels, annotations: how every description begins.
 fn metadata(report: &mut Report, object: &Value) {
-    report.field("Name", text_at(object, "/metadata/name"));
-    let namespace = text_at(object, "/metadata/namespace");
-    if !namespace.is_empty() {
-        report.field("Namespace", namespace);
-    }
+    report.field("Name", meta::name(object));
+    report.field_if_any("Namespace", meta::namespace(object));
     report.map("Labels", object.pointer("/metadata/labels"), "=");
     report.map("Annotations", object.pointer("/metadata/annotations"), ": ");
-    let deleted = text_at(object, "/metadata/deletionTimestamp");
-    if !deleted.is_empty() {
+    if let Some(deleted) = meta::deletion_timestamp(object) {
         report.field("Deletion Time", deleted);
-        report.field(
-            "Finalizers",
-            &join(object.pointer("/metadata/finalizers"), ", "),
-        );
+        let finalizers: Vec<&str> = meta::finalizers(object).collect();
+        report.field("Finalizers", &finalizers.join(", "));
     }
-    if let Some(owner) = controller(object) {
-        report.field("Controlled By", &owner);
+    if let Some(owner) = meta::controller(object) {
+        report.field("Controlled By", &format!("{}/{}", owner.kind, owner.name));
     }
-}
-
-fn controller(object: &Value) -> Option<String> {
-    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
-    let owner = owners
-        .iter()
-        .find(|owner| owner.get("controller").and_then(Value::as_bool) == Some(true))?;
-    Some(format!(
-        "{}/{}",
-        text_at(owner, "/kind"),
-        text_at(owner, "/name")
-    ))
 }
 
 fn conditions(report: &mut Report, object: &Value) {

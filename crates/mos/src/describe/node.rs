@@ -1,17 +1,17 @@
 //! Nodes.
 
 use jiff::Timestamp;
+use mosaic_api::{meta, time};
 use serde_json::Value;
 
 use super::text::Report;
 use super::{conditions, list, metadata, or_none, plain, text_at};
-use crate::output::age;
 
 /// Describes a node with the pods on it.
 pub(super) fn describe(report: &mut Report, node: &Value, pods: &[Value], now: Timestamp) {
     metadata(report, node);
     report.field("Roles", &or_none(&roles(node)));
-    report.field("Created", text_at(node, "/metadata/creationTimestamp"));
+    report.field("Created", meta::creation_timestamp(node));
     let taints: Vec<String> = list(node, "/spec/taints")
         .map(|taint| {
             let value = text_at(taint, "/value");
@@ -76,11 +76,11 @@ pub(super) fn describe(report: &mut Report, node: &Value, pods: &[Value], now: T
         .map(|pod| {
             let sum = |key: &str| requests(pod, key);
             vec![
-                text_at(pod, "/metadata/namespace").to_owned(),
-                text_at(pod, "/metadata/name").to_owned(),
+                meta::namespace(pod).to_owned(),
+                meta::name(pod).to_owned(),
                 sum("cpu"),
                 sum("memory"),
-                age::since(pod.pointer("/metadata/creationTimestamp"), now),
+                time::age(Some(meta::creation_timestamp(pod)), now),
             ]
         })
         .collect();
@@ -113,8 +113,7 @@ fn requests(pod: &Value, key: &str) -> String {
 }
 
 fn roles(node: &Value) -> String {
-    let labels = node.pointer("/metadata/labels").and_then(Value::as_object);
-    let roles: Vec<&str> = labels
+    let roles: Vec<&str> = meta::labels(node)
         .into_iter()
         .flatten()
         .filter_map(

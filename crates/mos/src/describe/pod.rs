@@ -1,11 +1,11 @@
 //! Pods, and the pod templates of others.
 
 use jiff::Timestamp;
+use mosaic_api::{meta, time};
 use serde_json::Value;
 
 use super::text::Report;
 use super::{field, join, list, metadata, number, or_none, pairs, plain, text_at};
-use crate::output::age;
 
 /// Describes a pod.
 pub(super) fn describe(report: &mut Report, pod: &Value, now: Timestamp) {
@@ -27,18 +27,12 @@ pub(super) fn describe(report: &mut Report, pod: &Value, now: Timestamp) {
     );
     let started = text_at(pod, "/status/startTime");
     if !started.is_empty() {
-        report.field(
-            "Start Time",
-            &format!(
-                "{started} ({} ago)",
-                age::since(pod.pointer("/status/startTime"), now)
-            ),
-        );
+        let age = time::age(Some(started), now);
+        report.field("Start Time", &format!("{started} ({age} ago)"));
     }
-    let deleting = pod.pointer("/metadata/deletionTimestamp").is_some();
     report.field(
         "Status",
-        if deleting {
+        if meta::is_being_deleted(pod) {
             "Terminating"
         } else {
             text_at(pod, "/status/phase")
@@ -272,15 +266,10 @@ fn state(report: &mut Report, label: &str, state: Option<&Value>, now: Timestamp
         if kind == "terminated" {
             report.field("Exit Code", &number(state, "/exitCode").to_string());
         }
-        if state.get("startedAt").is_some_and(|time| !time.is_null()) {
-            report.field(
-                "Started",
-                &format!(
-                    "{} ({} ago)",
-                    text_at(state, "/startedAt"),
-                    age::since(state.get("startedAt"), now)
-                ),
-            );
+        let started = text_at(state, "/startedAt");
+        if !started.is_empty() {
+            let age = time::age(Some(started), now);
+            report.field("Started", &format!("{started} ({age} ago)"));
         }
         report.field_if_any("Finished", text_at(state, "/finishedAt"));
     });

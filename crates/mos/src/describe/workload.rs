@@ -1,11 +1,11 @@
 //! Deployments.
 
 use jiff::Timestamp;
+use mosaic_api::{meta, time};
 use serde_json::Value;
 
 use super::text::Report;
 use super::{conditions, field, metadata, number, or_none, plain, pod, selector, text_at};
-use crate::output::age;
 
 const REVISION: &str = "/metadata/annotations/deployment.kubernetes.io~1revision";
 
@@ -17,10 +17,7 @@ pub(super) fn deployment(
     now: Timestamp,
 ) {
     metadata(report, deployment);
-    report.field(
-        "Created",
-        text_at(deployment, "/metadata/creationTimestamp"),
-    );
+    report.field("Created", meta::creation_timestamp(deployment));
     report.field("Selector", &selector(deployment.pointer("/spec/selector")));
     let status = |key: &str| number(deployment, &format!("/status/{key}"));
     report.field(
@@ -76,9 +73,9 @@ pub(super) fn deployment(
 fn one(set: &Value, now: Timestamp) -> String {
     format!(
         "{} ({}/{} replicas created, {} old)",
-        text_at(set, "/metadata/name"),
+        meta::name(set),
         number(set, "/status/replicas"),
         number(set, "/spec/replicas"),
-        age::since(set.pointer("/metadata/creationTimestamp"), now)
+        time::age(Some(meta::creation_timestamp(set)), now)
     )
 }

@@ -1,6 +1,5 @@
 //! What is printed, and how.
 
-pub(crate) mod age;
 pub(crate) mod jsonpath;
 pub(crate) mod log;
 pub(crate) mod style;

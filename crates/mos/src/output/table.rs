@@ -1,5 +1,6 @@
 //! Tables as kubectl prints them: upper-case headings, columns three spaces apart.
 
+use mosaic_api::{meta, time};
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -97,11 +98,8 @@ impl Table {
         });
         let rows = objects.iter().map(|object| Row {
             cells: vec![
-                object
-                    .pointer("/metadata/name")
-                    .map(cell)
-                    .unwrap_or_default(),
-                super::age::since(object.pointer("/metadata/creationTimestamp"), now),
+                meta::name(object).to_owned(),
+                time::age(Some(meta::creation_timestamp(object)), now),
             ],
             object: object.clone(),
         });
@@ -137,12 +135,7 @@ impl Table {
     pub(crate) fn cells(&self, row: &Row, view: &View) -> Vec<String> {
         let mut cells = Vec::new();
         if view.namespace {
-            cells.push(
-                row.object
-                    .pointer("/metadata/namespace")
-                    .map(cell)
-                    .unwrap_or_default(),
-            );
+            cells.push(meta::namespace(&row.object).to_owned());
         }
         for (index, column) in self.shown(view) {
             let text = row.cells.get(index).map(String::as_str).unwrap_or_default();
@@ -152,10 +145,7 @@ impl Table {
             };
             cells.push(text);
         }
-        let labels = row
-            .object
-            .pointer("/metadata/labels")
-            .and_then(Value::as_object);
+        let labels = meta::labels(&row.object);
         for key in &view.label_columns {
             cells.push(
                 labels

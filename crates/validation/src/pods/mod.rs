@@ -17,7 +17,7 @@ pub use self::resize::{
 };
 pub(crate) use self::{
     resources::{RESOURCE_NAME, quantity, resource_list},
-    scheduling::{label_selector, node_selector, selector_matches, tolerations},
+    scheduling::{label_selector, node_selector, selected_template, tolerations},
     spec::{template, template_object},
     update::{status, update},
 };

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use mosaic_api::LabelSelector;
+use serde_json::Value;
+
 use crate::{
     meta,
     node::{Errors, Node},
@@ -17,23 +20,7 @@ pub(crate) fn label_selector(selector: &Node, e: &mut Errors) {
     for expression in expressions.items() {
         let operator = expression.get("operator");
         let values = expression.get("values");
-        match operator.str() {
-            "In" | "NotIn" => {
-                e.require(
-                    &values,
-                    "must be specified when `operator` is 'In' or 'NotIn'",
-                );
-            }
-            "Exists" | "DoesNotExist" => {
-                if !values.is_empty() {
-                    e.forbidden(
-                        &values,
-                        "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-                    );
-                }
-            }
-            _ => e.invalid_as(&operator, operator.str(), "not a valid selector operator"),
-        }
+        set_operator(&operator, &values, e);
         e.check(&expression.get("key"), rules::qualified_name);
         for value in values.items() {
             e.check(&value, rules::label_value);
@@ -41,27 +28,41 @@ pub(crate) fn label_selector(selector: &Node, e: &mut Errors) {
     }
 }
 
-/// Whether labels satisfy a `LabelSelector`. An empty selector matches everything.
-pub(crate) fn selector_matches(selector: &Node, labels: &Node) -> bool {
-    let equal = selector
-        .get("matchLabels")
-        .entries()
-        .all(|(key, value)| labels.get(key).is_set() && labels.get(key).str() == value.str());
-    equal
-        && selector.get("matchExpressions").items().all(|expression| {
-            let label = labels.get(expression.get("key").str());
-            let listed = expression
-                .get("values")
-                .items()
-                .any(|value| label.is_set() && value.str() == label.str());
-            match expression.get("operator").str() {
-                "In" => listed,
-                "NotIn" => !listed,
-                "Exists" => label.is_set(),
-                "DoesNotExist" => !label.is_set(),
-                _ => false,
+/// An operator about the set of values that a label has, and these values.
+fn set_operator(operator: &Node, values: &Node, e: &mut Errors) {
+    match operator.str() {
+        "In" | "NotIn" => {
+            e.require(
+                values,
+                "must be specified when `operator` is 'In' or 'NotIn'",
+            );
+        }
+        "Exists" | "DoesNotExist" => {
+            if !values.is_empty() {
+                e.forbidden(
+                    values,
+                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                );
             }
-        })
+        }
+        _ => e.invalid_as(operator, operator.str(), "not a valid selector operator"),
+    }
+}
+
+/// A template whose labels a `LabelSelector` has to match. What is wrong with the selector itself is
+/// for [`label_selector`] to say.
+pub(crate) fn selected_template(selector: &Node, template: &Node, e: &mut Errors) {
+    let metadata = template.get("metadata");
+    let labels = metadata.get("labels");
+    let map = labels.value().and_then(Value::as_object);
+    let selector = LabelSelector::from_object(selector.value());
+    if selector.is_ok_and(|selector| !selector.matches(&map)) {
+        e.invalid_as(
+            &labels,
+            labels.value().cloned().unwrap_or_default(),
+            "`selector` does not match template `labels`",
+        );
+    }
 }
 
 /// A `NodeSelector`.
@@ -78,20 +79,6 @@ fn node_selector_term(term: &Node, e: &mut Errors) {
         let operator = expression.get("operator");
         let values = expression.get("values");
         match operator.str() {
-            "In" | "NotIn" => {
-                e.require(
-                    &values,
-                    "must be specified when `operator` is 'In' or 'NotIn'",
-                );
-            }
-            "Exists" | "DoesNotExist" => {
-                if !values.is_empty() {
-                    e.forbidden(
-                        &values,
-                        "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-                    );
-                }
-            }
             "Gt" | "Lt" => {
                 if values.len() != 1 {
                     e.required(
@@ -100,7 +87,7 @@ fn node_selector_term(term: &Node, e: &mut Errors) {
                     );
                 }
             }
-            _ => e.invalid_as(&operator, operator.str(), "not a valid selector operator"),
+            _ => set_operator(&operator, &values, e),
         }
         e.check(&expression.get("key"), rules::qualified_name);
     }

@@ -63,7 +63,7 @@ pub(crate) fn texts(errors: Vec<mosaic_schema::FieldError>) -> Vec<String> {
 /// What a create of the object answers.
 pub(crate) fn create(of: &GroupKind, object: &Value) -> Vec<String> {
     let mut object = object.clone();
-    apply_defaults(of, "v1", &mut object);
+    apply_defaults(of, &mut object);
     prepare_for_create(of, &mut object);
     texts(validate_create(of, &object))
 }
@@ -71,7 +71,7 @@ pub(crate) fn create(of: &GroupKind, object: &Value) -> Vec<String> {
 /// The object as it is stored after a create; it must be right.
 pub(crate) fn stored(of: &GroupKind, object: &Value) -> Value {
     let mut object = object.clone();
-    apply_defaults(of, "v1", &mut object);
+    apply_defaults(of, &mut object);
     prepare_for_create(of, &mut object);
     assert_eq!(texts(validate_create(of, &object)), [""; 0], "{object:#}");
     object
@@ -80,7 +80,7 @@ pub(crate) fn stored(of: &GroupKind, object: &Value) -> Value {
 /// What an update of the stored object answers.
 pub(crate) fn update(of: &GroupKind, old: &Value, new: &Value) -> Vec<String> {
     let mut new = new.clone();
-    apply_defaults(of, "v1", &mut new);
+    apply_defaults(of, &mut new);
     prepare_for_update(of, &mut new, old);
     texts(validate_update(of, &new, old))
 }

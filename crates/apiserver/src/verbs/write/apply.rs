@@ -6,7 +6,8 @@ use mosaic_patch::managed;
 use serde_json::Value;
 
 use super::{
-    Changed, Part, TRIES, WriteOptions, Written, create_shaped, identity, modify, strategy, writer,
+    Part, TRIES, WriteOptions, Written, create_shaped, identity, modify::Modification, strategy,
+    writer,
 };
 use crate::{
     app::App,
@@ -80,14 +81,17 @@ pub async fn apply(
         )
         .map_err(|error| apply_failed(call, &error))
     };
+    let change = |live: &Value| merge(Some(live));
     for _ in 0..TRIES {
-        let changed = |live: &Value| {
-            merge(Some(live)).map(|object| Changed {
-                object,
-                tracked: true,
-            })
+        let modification = Modification {
+            app,
+            call,
+            options,
+            part,
+            applies: true,
+            change: &change,
         };
-        match modify(app, call, options, part, warnings.clone(), &changed).await {
+        match modification.carry_out(warnings.clone()).await {
             Err(status)
                 if status.reason == Reason::NotFound
                     && part == Part::Main

@@ -10,12 +10,12 @@
 
 mod apply;
 mod identity;
+mod modify;
 mod strategy;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use mosaic_api::{Status, meta};
@@ -39,6 +39,7 @@ use crate::{
 
 pub use apply::apply;
 pub use identity::{check_name, place_in_namespace};
+pub use modify::modify;
 
 /// How often a write is tried again when the object changed under it. Of writers that change one object
 /// at the same time each try lets one through; this many may be at it.
@@ -74,7 +75,7 @@ impl WriteOptions {
                 manager.as_str(),
                 format!("must be printable and no more than {MANAGER_LENGTH} bytes"),
             );
-            return Err(Status::invalid("meta.k8s.io", "PatchOptions", "", &[error]));
+            return Err(Status::invalid_option("PatchOptions", error));
         }
         Ok(Self {
             dry_run: call.query.is_dry_run()?,
@@ -112,8 +113,18 @@ pub enum Part {
     Status,
     /// `/approval` of a certificate request: a part of its status.
     Approval,
-    /// A subresource that changes the object itself in its own way, such as `resize`.
-    Other(&'static str),
+    /// `/scale`: how many replicas the object asks for.
+    Scale,
+    /// `/binding` of a pod: its host.
+    Binding,
+    /// `/finalize` of a namespace: the finalizers of its spec.
+    Finalize,
+    /// `/resize` of a pod: its containers' resources.
+    Resize,
+    /// `/ephemeralcontainers` of a pod.
+    EphemeralContainers,
+    /// `/token` of a service account: nothing of the object, but admission has a say.
+    Token,
 }
 
 impl Part {
@@ -123,7 +134,12 @@ impl Part {
             Self::Main => "",
             Self::Status => "status",
             Self::Approval => "approval",
-            Self::Other(name) => name,
+            Self::Scale => "scale",
+            Self::Binding => "binding",
+            Self::Finalize => "finalize",
+            Self::Resize => "resize",
+            Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Token => "token",
         }
     }
 }
@@ -268,208 +284,6 @@ async fn create_shaped(
         }
     }
     Err(Status::internal("no free name was found"))
-}
-
-/// What a change makes of an object: the new object, and whether its managed fields are final already
-/// (as server-side apply leaves them).
-pub struct Changed {
-    /// The new object in served form. Its `resourceVersion`, if it has one, must be the current one.
-    pub object: Value,
-    /// Whether the managed fields are final.
-    pub tracked: bool,
-}
-
-/// Changes the object that a call names: `change` makes a new object of the current one, and is called
-/// again if the object changed meanwhile.
-///
-/// # Errors
-/// 404 if there is no such object; 409 if it has changed and the new object insists on a revision;
-/// and whatever step refuses the new object.
-pub fn modify<'a>(
-    app: &'a App,
-    call: &'a Call,
-    options: &'a WriteOptions,
-    part: Part,
-    warnings: Vec<String>,
-    change: &'a (dyn Fn(&Value) -> Result<Changed, Status> + Sync),
-) -> BoxFuture<'a, Result<Written, Status>> {
-    // Admission of a write may write to a quota, which is a write again: the type of its future ends here.
-    Box::pin(modify_tries(app, call, options, part, warnings, change))
-}
-
-async fn modify_tries(
-    app: &App,
-    call: &Call,
-    options: &WriteOptions,
-    part: Part,
-    warnings: Vec<String>,
-    change: &(dyn Fn(&Value) -> Result<Changed, Status> + Sync),
-) -> Result<Written, Status> {
-    let kind = &call.kind;
-    let key: Arc<str> = call.key().into();
-    let mut current = app.cache.get(&key);
-    if current.is_none() && !app.store.exclusive() {
-        current = reread(app, kind, &key).await?;
-    }
-    for _ in 0..TRIES {
-        let Some(object) = current.as_deref() else {
-            return Err(call.not_found());
-        };
-        let mut warnings = warnings.clone();
-        match modify_once(app, call, options, part, object, &mut warnings, change).await? {
-            Ok(written) => {
-                return Ok(Written {
-                    warnings,
-                    ..written
-                });
-            }
-            Err(()) => current = reread(app, kind, &key).await?,
-        }
-    }
-    Err(Status::conflict(
-        &kind.group,
-        &kind.plural,
-        &call.path.name,
-        "it changes too often; try again",
-    ))
-}
-
-/// One try of [`modify`]; the inner error says that the object changed meanwhile.
-async fn modify_once(
-    app: &App,
-    call: &Call,
-    options: &WriteOptions,
-    part: Part,
-    current: &Object,
-    warnings: &mut Vec<String>,
-    change: &(dyn Fn(&Value) -> Result<Changed, Status> + Sync),
-) -> Result<Result<Written, ()>, Status> {
-    let kind = &call.kind;
-    let old = convert::value(kind, current);
-    let Changed {
-        object: mut new,
-        tracked,
-    } = change(&old)?;
-    let mut complaints = Vec::new();
-    body::check_kind(&mut new, &kind.api_version, &kind.kind)?;
-    body::shape(kind, &mut new, &mut complaints)?;
-    options.validation.judge(complaints, warnings)?;
-    identity::check_identity(call, &new, &old)?;
-    // A patch starts from the current object: a revision that it left alone is no demand.
-    let asked = meta::resource_version(&new);
-    let insists =
-        !asked.is_empty() && (call.method_is_update() || asked != meta::resource_version(&old));
-    if insists && asked != current.revision.to_string() {
-        return Err(Status::stale(&kind.group, &kind.plural, &call.path.name));
-    }
-    if !insists && call.method_is_update() && part == Part::Main && !strategy::overwrites(kind) {
-        let error = FieldError::invalid(
-            "metadata.resourceVersion",
-            0,
-            "must be specified for an update",
-        );
-        return Err(Status::invalid(
-            &kind.group,
-            &kind.kind,
-            &call.path.name,
-            &[error],
-        ));
-    }
-    let now = Timestamp::now();
-    identity::keep_system_metadata(&mut new, &old);
-    strategy::defaults(kind, &mut new);
-    let attempt = Attempt {
-        call,
-        part,
-        namespace: current.namespace(),
-        name: current.name(),
-        old: Some(&old),
-        dry_run: options.dry_run,
-    };
-    strategy::prepare_update(kind, part, &mut new, &old);
-    if !tracked {
-        let writer = writer(kind, options, part, now);
-        managed::track_update(
-            &mut new,
-            Some(&old),
-            &kind.ty,
-            &writer,
-            strategy::reset_fields(kind, part),
-        );
-    }
-    admission::mutate(app, &attempt, &mut new)?;
-    admission::complete(app, &attempt, &mut new);
-    meta::set(
-        &mut new,
-        "resourceVersion",
-        json!(current.revision.to_string()),
-    );
-    if new == old {
-        return Ok(Ok(Written {
-            object: new,
-            wire: None,
-            created: false,
-            warnings: Vec::new(),
-        }));
-    }
-    let errors = strategy::validate_update(kind, part, &new, &old);
-    if !errors.is_empty() {
-        return Err(Status::invalid(
-            &kind.group,
-            &kind.kind,
-            &call.path.name,
-            &errors,
-        ));
-    }
-    let claims = admission::check(app, &attempt, &mut new).await?;
-    if options.dry_run {
-        return Ok(Ok(Written {
-            object: new,
-            wire: None,
-            created: false,
-            warnings: Vec::new(),
-        }));
-    }
-    // What waits for deletion goes once nothing holds it back.
-    let gone = super::delete::is_released(kind, &new);
-    let (key, expect) = (current.key.clone(), Expect::At(current.revision));
-    let done = if gone {
-        let write = Write {
-            key,
-            expect,
-            value: None,
-        };
-        app.commit(write).await.map(|revision| (revision, None))
-    } else {
-        store(app, kind, key, expect, &new)
-            .await
-            .map(|(revision, stored)| (revision, Some(stored)))
-    };
-    match done {
-        Ok((revision, stored)) => {
-            meta::set(&mut new, "resourceVersion", json!(revision.to_string()));
-            if gone {
-                admission::released(app, kind, &new).await;
-            }
-            Ok(Ok(Written {
-                object: new,
-                wire: stored.and_then(|stored| wire(kind, &stored, revision)),
-                created: false,
-                warnings: Vec::new(),
-            }))
-        }
-        Err(StoreError::Conflict { .. }) => {
-            claims.give_back(app).await;
-            if insists && call.method_is_update() {
-                return Err(Status::stale(&kind.group, &kind.plural, &call.path.name));
-            }
-            Ok(Err(()))
-        }
-        Err(other) => {
-            claims.give_back(app).await;
-            Err(error::from_store(&other))
-        }
-    }
 }
 
 /// The largest object that is stored, in bytes: what may come in one request, and what the server adds.

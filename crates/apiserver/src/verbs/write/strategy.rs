@@ -34,7 +34,7 @@ pub fn reset_fields(kind: &Kind, part: Part) -> &'static FieldSet {
 
 pub fn defaults(kind: &Kind, object: &mut Value) {
     if kind.custom().is_none() {
-        mosaic_validation::apply_defaults(&kind.group_kind(), &kind.version, object);
+        mosaic_validation::apply_defaults(&kind.group_kind(), object);
     }
 }
 
@@ -50,7 +50,7 @@ pub fn prepare_update(kind: &Kind, part: Part, new: &mut Value, old: &Value) {
     let gk = kind.group_kind();
     match (kind.custom().is_some(), part) {
         // These change what no update may, and nothing else.
-        (false, Part::Other("binding" | "finalize")) => {}
+        (false, Part::Binding | Part::Finalize) => {}
         (true, Part::Status | Part::Approval) => {
             mosaic_validation::prepare_custom_for_status_update(new, old)
         }
@@ -58,8 +58,8 @@ pub fn prepare_update(kind: &Kind, part: Part, new: &mut Value, old: &Value) {
         (false, Part::Status | Part::Approval) => {
             mosaic_validation::prepare_for_status_update(&gk, new, old)
         }
-        (false, Part::Other("resize")) => mosaic_validation::prepare_resize(new, old),
-        (false, Part::Other("ephemeralcontainers")) => {
+        (false, Part::Resize) => mosaic_validation::prepare_resize(new, old),
+        (false, Part::EphemeralContainers) => {
             mosaic_validation::prepare_ephemeral_containers(new, old)
         }
         (false, _) => mosaic_validation::prepare_for_update(&gk, new, old),
@@ -87,11 +87,9 @@ pub fn validate_update(kind: &Kind, part: Part, new: &Value, old: &Value) -> Vec
             Part::Status | Part::Approval => {
                 mosaic_validation::validate_status_update(&gk, new, old)
             }
-            Part::Other("binding" | "finalize") => Vec::new(),
-            Part::Other("resize") => mosaic_validation::validate_resize(new, old),
-            Part::Other("ephemeralcontainers") => {
-                mosaic_validation::validate_ephemeral_containers(new, old)
-            }
+            Part::Binding | Part::Finalize => Vec::new(),
+            Part::Resize => mosaic_validation::validate_resize(new, old),
+            Part::EphemeralContainers => mosaic_validation::validate_ephemeral_containers(new, old),
             _ => mosaic_validation::validate_update(&gk, new, old),
         },
         Some(custom) => {

@@ -4,6 +4,7 @@ mod sort;
 mod watch;
 
 use clap::Args;
+use mosaic_api::meta;
 use serde_json::Value;
 
 use crate::client::{Client, ConnectionArgs, Discovery, Form, Query, Resource};
@@ -400,12 +401,7 @@ fn custom_cells(columns: &[(String, jsonpath::Template)], object: &Value) -> Vec
 }
 
 fn name(resource: &Resource, object: &Value) -> String {
-    resource.object_name(
-        object
-            .pointer("/metadata/name")
-            .and_then(Value::as_str)
-            .unwrap_or_default(),
-    )
+    resource.object_name(meta::name(object))
 }
 
 /// Adds the type, which objects of a list lack.

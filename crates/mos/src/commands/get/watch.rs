@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use futures::StreamExt;
 use kube::core::WatchEvent;
+use mosaic_api::meta;
 use serde_json::Value;
 
 use super::{GetArgs, Group, What, custom_cells, name, typed};
@@ -64,7 +65,7 @@ async fn follow(
             .await?;
         let mut version = String::new();
         for page in &pages {
-            version = text(page, "/metadata/resourceVersion");
+            version = meta::resource_version(page).to_owned();
             printer.remember_or_print(page, is_first && args.watch_only)?;
         }
         is_first = false;
@@ -98,14 +99,6 @@ async fn follow(
             }
         }
     }
-}
-
-fn text(value: &Value, pointer: &str) -> String {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
 }
 
 struct Printer<'a> {
@@ -197,8 +190,8 @@ impl<'a> Printer<'a> {
     }
 
     fn is_news(&mut self, object: &Value) -> bool {
-        let key = text(object, "/metadata/namespace") + "/" + &text(object, "/metadata/name");
-        let version = text(object, "/metadata/resourceVersion");
+        let key = format!("{}/{}", meta::namespace(object), meta::name(object));
+        let version = meta::resource_version(object).to_owned();
         self.seen
             .insert(key, version.clone())
             .is_none_or(|known| known != version)
