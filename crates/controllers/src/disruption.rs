@@ -469,6 +469,7 @@ mod tests {
                     status: PodStatusView {
                         phase: Some("Running".into()),
                         conditions: vec![condition],
+                        ..PodStatusView::default()
                     },
                     ..PodView::default()
                 };

@@ -18,8 +18,11 @@ mod context;
 mod custom_resources;
 mod discovery;
 mod disruption;
+mod endpoints;
 mod error;
+mod events;
 mod garbage;
+mod informer;
 mod leader;
 mod namespaces;
 mod quotas;
@@ -31,6 +34,7 @@ mod watch;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use kube::runtime::watcher;
 use mosaic_auth::pki::Authority;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +89,12 @@ async fn controllers(context: Context) {
     tasks.spawn(tokens::run(context.clone()));
     tasks.spawn(cluster_info::run(context.clone()));
     tasks.spawn(api_servers::run(context.clone()));
+    let (pods, nodes) = (informer::Informer::new(), informer::Informer::new());
+    tasks.spawn(endpoints::run(context.clone(), pods.clone(), nodes.clone()));
+    let all_pods = kube::Api::<views::PodView>::all(context.client.clone());
+    tasks.spawn(async move { pods.run(all_pods, watcher::Config::default()).await });
+    let all_nodes = kube::Api::<views::NodeView>::all(context.client.clone());
+    tasks.spawn(async move { nodes.run(all_nodes, watcher::Config::default()).await });
     tasks.spawn(aggregation::run(context));
     match tasks.join_next().await {
         Some(Err(failure)) => {

@@ -1,10 +1,10 @@
 //! Objects as far as controllers look at them. Watches of many objects read them as these, and skip the
 //! rest: most of an object's metadata is who changed which field, which is no controller's business.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use k8s_openapi::{
-    NamespaceResourceScope,
+    ClusterResourceScope, NamespaceResourceScope,
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
 use kube::{
@@ -12,6 +12,8 @@ use kube::{
     core::{DynamicResourceScope, discovery::ApiResource},
 };
 use serde::{Deserialize, Deserializer};
+
+use crate::endpoints::{NamedPort, address, addresses, named_ports, sidecar_ports};
 
 /// An object of any kind, of which the API sends the metadata only.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -22,7 +24,7 @@ pub(crate) struct MetadataView {
 }
 
 /// Reads metadata without annotations and managed fields.
-fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+pub(crate) fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Read {
@@ -94,13 +96,38 @@ pub(crate) struct PodView {
     /// Its metadata, without annotations and managed fields.
     #[serde(default, deserialize_with = "metadata")]
     pub(crate) metadata: ObjectMeta,
+    /// What it should be.
+    #[serde(default)]
+    pub(crate) spec: PodSpecView,
     /// Its state.
     #[serde(default)]
     pub(crate) status: PodStatusView,
 }
 
+/// What a pod should be, as far as it matters here.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PodSpecView {
+    /// The host that it is bound to.
+    #[serde(default, deserialize_with = "host")]
+    pub(crate) node_name: Option<Arc<str>>,
+    /// Its name within its subdomain.
+    #[serde(default)]
+    pub(crate) hostname: Option<String>,
+    /// The headless service under which its name is found.
+    #[serde(default)]
+    pub(crate) subdomain: Option<String>,
+    /// The ports of its containers that have names.
+    #[serde(default, rename = "containers", deserialize_with = "named_ports")]
+    pub(crate) named_ports: Box<[NamedPort]>,
+    /// The ports of its sidecars that have names.
+    #[serde(default, rename = "initContainers", deserialize_with = "sidecar_ports")]
+    pub(crate) sidecar_ports: Box<[NamedPort]>,
+}
+
 /// The state of a pod, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct PodStatusView {
     /// Where it is in its life.
     #[serde(default)]
@@ -108,6 +135,12 @@ pub(crate) struct PodStatusView {
     /// What holds for it.
     #[serde(default)]
     pub(crate) conditions: Vec<ConditionView>,
+    /// Its addresses. What is no address is left out.
+    #[serde(default, rename = "podIPs", deserialize_with = "addresses")]
+    pub(crate) addresses: Box<[IpAddr]>,
+    /// Its first address, which some hosts tell without the list.
+    #[serde(default, rename = "podIP", deserialize_with = "address")]
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// A condition of a pod.
@@ -119,6 +152,12 @@ pub(crate) struct ConditionView {
     /// `True`, `False` or `Unknown`.
     #[serde(default)]
     pub(crate) status: String,
+}
+
+/// An empty name is none.
+fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
+    let read = Option::<Arc<str>>::deserialize(deserializer)?;
+    Ok(read.filter(|name| !name.is_empty()))
 }
 
 impl PodView {
@@ -165,6 +204,43 @@ impl Resource for PodView {
     }
 }
 
+/// A host, as far as it matters here.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(crate) struct NodeView {
+    /// Its metadata, without annotations and managed fields.
+    #[serde(default, deserialize_with = "metadata")]
+    pub(crate) metadata: ObjectMeta,
+}
+
+impl Resource for NodeView {
+    type DynamicType = ();
+    type Scope = ClusterResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "Node".into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        "nodes".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -178,8 +254,21 @@ mod tests {
                 "name": "a", "uid": "1", "labels": { "app": "a" }, "annotations": { "big": "text" },
                 "managedFields": [{ "manager": "x", "fieldsV1": { "f:spec": {} } }],
             },
-            "spec": { "containers": [] },
-            "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True", "reason": "" }] },
+            "spec": {
+                "nodeName": "n", "hostname": "a-0",
+                "containers": [
+                    { "name": "c", "ports": [{ "name": "http", "containerPort": 8080, "protocol": "TCP" }] },
+                    { "name": "d", "ports": [{ "containerPort": 9090 }] },
+                ],
+                "initContainers": [
+                    { "name": "i", "ports": [{ "name": "once", "containerPort": 1 }] },
+                    { "name": "s", "restartPolicy": "Always", "ports": [{ "name": "proxy", "containerPort": 2 }] },
+                ],
+            },
+            "status": {
+                "podIP": "10.1.0.1", "podIPs": [{ "ip": "10.1.0.1" }, { "ip": "fd00::1" }, { "ip": "?" }],
+                "phase": "Running", "conditions": [{ "type": "Ready", "status": "True", "reason": "" }],
+            },
         }))
         .unwrap();
         assert!(pod.is_ready() && !pod.has_ended());
@@ -189,6 +278,16 @@ mod tests {
             (pod.metadata.annotations, pod.metadata.managed_fields),
             (None, None)
         );
+        let port = |name: &str, number| NamedPort {
+            name: name.into(),
+            protocol: "TCP".into(),
+            number,
+        };
+        assert_eq!(pod.spec.node_name.as_deref(), Some("n"));
+        assert_eq!(*pod.spec.named_ports, [port("http", 8080)]);
+        assert_eq!(*pod.spec.sidecar_ports, [port("proxy", 2)]);
+        let addresses: [IpAddr; 2] = ["10.1.0.1", "fd00::1"].map(|ip| ip.parse().unwrap());
+        assert_eq!(*pod.status.addresses, addresses);
         let empty: PodView = serde_json::from_value(json!({})).unwrap();
         assert_eq!(empty, PodView::default());
     }

@@ -47,7 +47,11 @@ impl Block {
     pub(crate) fn take(&mut self) -> Option<Ipv4Addr> {
         for _ in 0..self.size {
             let offset = self.next;
-            self.next = if offset + 2 >= self.size { 1 } else { offset + 1 };
+            self.next = if offset + 2 >= self.size {
+                1
+            } else {
+                offset + 1
+            };
             let (word, bit) = (self.used.get_mut(offset as usize / 64)?, 1 << (offset % 64));
             if *word & bit == 0 {
                 *word |= bit;
@@ -94,14 +98,20 @@ mod tests {
                 assert!(seen.insert(address), "{address} twice");
             }
         }
-        assert!(Block::new(range, size, 65_536).is_none(), "the range is used up");
+        assert!(
+            Block::new(range, size, 65_536).is_none(),
+            "the range is used up"
+        );
     }
 
     #[test]
     fn what_is_given_back_is_used_again_but_not_at_once() {
         let mut block = Block::new("10.0.0.0/24".parse().unwrap(), 8, 1).unwrap();
         let all: Vec<_> = (0..6).map(|_| block.take().unwrap()).collect();
-        assert_eq!((all[0], all[5]), ([10, 0, 0, 9].into(), [10, 0, 0, 14].into()));
+        assert_eq!(
+            (all[0], all[5]),
+            ([10, 0, 0, 9].into(), [10, 0, 0, 14].into())
+        );
         assert_eq!(block.take(), None);
         block.release(all[3]);
         assert_eq!(block.take(), Some(all[3]));

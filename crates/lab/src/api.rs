@@ -16,7 +16,8 @@ const MAX_ANSWER_BYTES: usize = 4 << 20;
 /// A line of a watch longer than this ends it: objects are not that large.
 const MAX_LINE_BYTES: usize = 16 << 20;
 /// For answers that nobody reads: the metadata is less to send than the object.
-const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
+const METADATA: &str =
+    "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json";
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";

@@ -12,9 +12,7 @@ pub(crate) fn millis(text: &str) -> Result<u64, String> {
     }
     let (mut total, mut rest) = (0_u64, text);
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .ok_or_else(wrong)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let (number, tail) = rest.split_at(digits);
         let number: u64 = number.parse().map_err(|_| wrong())?;
         let end = tail
@@ -48,7 +46,16 @@ mod tests {
         assert_eq!(millis("1m30s"), Ok(90_000));
         assert_eq!(millis("250ms"), Ok(250));
         assert_eq!(millis("0s"), Ok(0));
-        for bad in ["", "3", "s", "3x", "-1s", "99999999999999999999s", "1001h", "3 s"] {
+        for bad in [
+            "",
+            "3",
+            "s",
+            "3x",
+            "-1s",
+            "99999999999999999999s",
+            "1001h",
+            "3 s",
+        ] {
             assert!(millis(bad).is_err(), "{bad}");
         }
     }

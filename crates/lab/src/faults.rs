@@ -114,11 +114,30 @@ mod tests {
         let fault: Fault = "silent=10@30s".parse().unwrap();
         assert_eq!(
             fault,
-            Fault { kind: FaultKind::Silent, hosts: Hosts::First(10), after: 30_000, lasts: None }
+            Fault {
+                kind: FaultKind::Silent,
+                hosts: Hosts::First(10),
+                after: 30_000,
+                lasts: None
+            }
         );
         let fault: Fault = "zone=zone-2@1m/20s".parse().unwrap();
-        assert_eq!((fault.hosts, fault.lasts), (Hosts::Zone("zone-2".into()), Some(20_000)));
-        let bad = ["", "silent", "silent=@1s", "silent=0@1s", "silent=x@1s", "silent=1", "flap=1@1s", "melt=1@1s", "zone=@1s", "silent=1@soon"];
+        assert_eq!(
+            (fault.hosts, fault.lasts),
+            (Hosts::Zone("zone-2".into()), Some(20_000))
+        );
+        let bad = [
+            "",
+            "silent",
+            "silent=@1s",
+            "silent=0@1s",
+            "silent=x@1s",
+            "silent=1",
+            "flap=1@1s",
+            "melt=1@1s",
+            "zone=@1s",
+            "silent=1@soon",
+        ];
         for text in bad {
             assert!(text.parse::<Fault>().is_err(), "{text}");
         }

@@ -117,7 +117,9 @@ pub(crate) fn lease(name: &str, node_uid: &str, seconds: i64, now: Timestamp) ->
             "renewTime": mosaic_api::time::format_micro(now),
         },
     });
-    if let Some(metadata) = lease.pointer_mut("/metadata").filter(|_| !node_uid.is_empty())
+    if let Some(metadata) = lease
+        .pointer_mut("/metadata")
+        .filter(|_| !node_uid.is_empty())
         && let Some(metadata) = metadata.as_object_mut()
     {
         let owner = json!([{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": node_uid }]);

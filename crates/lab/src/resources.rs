@@ -79,14 +79,22 @@ mod tests {
 
     #[test]
     fn what_runs_together_is_added_and_init_containers_are_peaks() {
-        let c = |name: &str, cpu: &str, policy: Value| json!({ "name": name, "restartPolicy": policy,
-            "resources": { "requests": { "cpu": cpu, "memory": "1Gi" } } });
+        let c = |name: &str, cpu: &str, policy: Value| {
+            json!({ "name": name, "restartPolicy": policy,
+            "resources": { "requests": { "cpu": cpu, "memory": "1Gi" } } })
+        };
         let object = json!({ "spec": {
             "initContainers": [c("side", "100m", json!("Always")), c("init", "3", Value::Null)],
             "containers": [c("a", "1", Value::Null), c("b", "1500m", Value::Null)],
         } });
         let text = object.to_string();
         let spec = Object::read(text.as_bytes()).unwrap().spec();
-        assert_eq!(requests(&spec), Amount { cpu: 3_100, memory: 3 << 30 });
+        assert_eq!(
+            requests(&spec),
+            Amount {
+                cpu: 3_100,
+                memory: 3 << 30
+            }
+        );
     }
 }

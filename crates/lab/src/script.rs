@@ -265,17 +265,30 @@ mod tests {
         assert_eq!(wrong, Vec::<String>::new());
         let spec = spec();
         let [init, a, b] = [0, 1, 2].map(|index| script.of(&spec.containers[index]));
-        assert_eq!(init.end(7), Some((0, 0, false)), "plain init containers end");
+        assert_eq!(
+            init.end(7),
+            Some((0, 0, false)),
+            "plain init containers end"
+        );
         assert_eq!((a.end(1), a.end(2)), (Some((3_000, 4, false)), None));
-        assert_eq!((b.end(0), b.stop), (Some((60_000, 0, false)), Stop::IgnoresTerm));
+        assert_eq!(
+            (b.end(0), b.stop),
+            (Some((60_000, 0, false)), Stop::IgnoresTerm)
+        );
         assert!(!a.probe(ProbeKind::Readiness, 4_999) && a.probe(ProbeKind::Readiness, 5_000));
         assert!(a.probe(ProbeKind::Liveness, 0));
     }
 
     #[test]
     fn what_comes_first_ends_a_container() {
-        let (script, _) = read(&[("mosaic/sim-exit-after", "3s"), ("mosaic/sim-oom-after", "2s")]);
-        assert_eq!(script.of(&spec().containers[1]).end(0), Some((2_000, 137, true)));
+        let (script, _) = read(&[
+            ("mosaic/sim-exit-after", "3s"),
+            ("mosaic/sim-oom-after", "2s"),
+        ]);
+        assert_eq!(
+            script.of(&spec().containers[1]).end(0),
+            Some((2_000, 137, true))
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use mosaic_node::lifecycle::{
-    Action, Container, Hook, ImageFailure, Observation, Observed, ObservedContainer,
-    ObservedState, Pod, ProbeKind, Runtime, StartFailure, Termination,
+    Action, Container, Hook, ImageFailure, Observation, Observed, ObservedContainer, ObservedState,
+    Pod, ProbeKind, Runtime, StartFailure, Termination,
 };
 
 use crate::{

@@ -17,7 +17,12 @@ const REMOVED_AT_ONCE: usize = 64;
 
 impl Engine {
     /// What became of a registration.
-    pub(super) fn registered(&mut self, index: u32, epoch: u32, result: Result<Box<str>, ApiError>) {
+    pub(super) fn registered(
+        &mut self,
+        index: u32,
+        epoch: u32,
+        result: Result<Box<str>, ApiError>,
+    ) {
         let now = self.clock.now();
         let (interval, heartbeat) = (self.options.lease_interval, self.options.heartbeat);
         let count = u64::from(self.options.count.max(1));
@@ -36,8 +41,10 @@ impl Engine {
                     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
                     millis.saturating_mul(u64::from(index) + 1) / count
                 };
-                self.timers.add(later(now, spread(interval)), Wake::Lease(index, epoch));
-                self.timers.add(later(now, spread(heartbeat)), Wake::Heartbeat(index, epoch));
+                self.timers
+                    .add(later(now, spread(interval)), Wake::Lease(index, epoch));
+                self.timers
+                    .add(later(now, spread(heartbeat)), Wake::Heartbeat(index, epoch));
                 self.watch(index);
             }
             Err(error) if error.is_temporary() || error.is_conflict() => {
@@ -71,7 +78,8 @@ impl Engine {
                 (millis / 5).max(100)
             }
         };
-        self.timers.add(later(now, pause), Wake::Lease(index, epoch));
+        self.timers
+            .add(later(now, pause), Wake::Lease(index, epoch));
     }
 
     /// What became of a sign of life.
@@ -115,9 +123,7 @@ impl Engine {
         let (name, epoch) = (host.name.clone(), host.epoch);
         let task = tokio::spawn(async move {
             let signal = |line| Signal::Line(index, epoch, line);
-            let result = api
-                .watch(Some(&name), &path, false, &signals, signal)
-                .await;
+            let result = api.watch(Some(&name), &path, false, &signals, signal).await;
             // Who is gone needs no news.
             let _ = signals.send(Signal::Ended(index, epoch, result)).await;
         });
@@ -142,7 +148,8 @@ impl Engine {
                 pause(host.watch_failures)
             }
         };
-        self.timers.add(later(now, pause.max(1)), Wake::Watch(index, host.epoch));
+        self.timers
+            .add(later(now, pause.max(1)), Wake::Watch(index, host.epoch));
     }
 
     /// The host knows all of its pods: what it has besides them is nobody's.
@@ -258,7 +265,8 @@ impl Engine {
             tracing::info!(kind = ?fault.kind, hosts = hit.len(), "a planned fault begins");
             if let Some(lasts) = fault.lasts {
                 let again = fault.kind == FaultKind::Flap;
-                self.timers.add(later(now, lasts), Wake::FaultEnds(index, again));
+                self.timers
+                    .add(later(now, lasts), Wake::FaultEnds(index, again));
             }
         }
         for host in hit {

@@ -146,9 +146,11 @@ impl Engine {
         let hosts: Option<Vec<Host>> = (0..options.count)
             .map(|number| Host::new(&options, number))
             .collect();
-        let hosts = hosts
-            .ok_or_else(|| LabError::Options("an address range is too small".to_owned()))?;
-        let names = (0..).zip(&hosts).map(|(index, host)| (host.name.clone(), index));
+        let hosts =
+            hosts.ok_or_else(|| LabError::Options("an address range is too small".to_owned()))?;
+        let names = (0..)
+            .zip(&hosts)
+            .map(|(index, host)| (host.name.clone(), index));
         let (signals, received) = mpsc::channel(QUEUE);
         Ok(Self {
             api: Api::new(client, options.as_nodes),

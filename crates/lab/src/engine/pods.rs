@@ -91,7 +91,10 @@ impl Engine {
         if let Some(host) = self.host_mut(index) {
             host.version = metadata.resource_version;
         }
-        if metadata.annotations.contains_key("k8s.io/initial-events-end") {
+        if metadata
+            .annotations
+            .contains_key("k8s.io/initial-events-end")
+        {
             self.synced(index);
         }
     }
@@ -293,7 +296,10 @@ impl Engine {
         let mut delete = false;
         let wake = loop {
             while let Some(observation) = pod.simulation.due(&pod.pod, now) {
-                notices.extend(pod.state.observe(&pod.pod, &host.settings, observation, now));
+                notices.extend(
+                    pod.state
+                        .observe(&pod.pod, &host.settings, observation, now),
+                );
             }
             let step = pod.state.step(&pod.pod, &host.settings, now);
             write |= step.write;

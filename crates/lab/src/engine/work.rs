@@ -258,7 +258,9 @@ impl Engine {
 async fn register(api: &Api, name: &str, zone: &str, node: Value) -> Result<Box<str>, ApiError> {
     let status = node.get("status").cloned().unwrap_or_default();
     let body = Some((JSON, node));
-    let created = api.call(Some(name), Method::POST, "/api/v1/nodes", body).await;
+    let created = api
+        .call(Some(name), Method::POST, "/api/v1/nodes", body)
+        .await;
     match created {
         Err(error) if error.is_conflict() => {}
         other => return other.map(|bytes| uid_of(&bytes)),
