@@ -1,0 +1,285 @@
+//! Objects of one kind in memory, for controllers that would otherwise ask for thousands of them at each
+//! step: a set of ten thousand pods changes ten thousand times while it starts.
+//!
+//! ```text
+//!   watch ──▶ objects by name, by owner, without owner ──▶ listeners (which key to look at)
+//!                 ▲
+//!   fence ────────┘  "not before my own last write is in it"
+//! ```
+//!
+//! What is in memory lags behind the store, and a plan made from a state without one's own last write would do it
+//! once more: a pod created twice. A [`Fence`] holds a key back until that write has come round. Revisions
+//! are ordered (they are the store's), so that it is enough to compare numbers.
+
+mod objects;
+
+use std::{collections::BTreeMap, fmt::Debug, pin::pin, sync::Arc};
+
+use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::{
+    Api, Resource,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event},
+    },
+};
+use parking_lot::RwLock;
+use serde::de::DeserializeOwned;
+use tokio::sync::{Notify, watch};
+
+use objects::Objects;
+
+/// Namespace (empty for objects without one) and name.
+pub(crate) type Key = (Arc<str>, Arc<str>);
+
+/// The key of an object.
+pub(crate) fn key_of(metadata: &ObjectMeta) -> Key {
+    let text = |text: &Option<String>| Arc::from(text.as_deref().unwrap_or_default());
+    (text(&metadata.namespace), text(&metadata.name))
+}
+
+/// The reference to the owner that controls an object, if one does.
+pub(crate) fn controller_of(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true))
+}
+
+/// A change of an object, told to listeners once it is in memory.
+#[derive(Debug)]
+pub(crate) struct Change<K> {
+    /// The object before; none if it is new.
+    pub(crate) old: Option<Arc<K>>,
+    /// The object now; none if it is gone.
+    pub(crate) new: Option<Arc<K>>,
+}
+
+impl<K> Change<K> {
+    /// The object before and now, as far as there is one.
+    pub(crate) fn both(&self) -> impl Iterator<Item = &K> {
+        self.old.iter().chain(&self.new).map(|object| &**object)
+    }
+}
+
+type Listener<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
+
+/// How far an informer has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Progress {
+    /// The newest revision of an object that was seen.
+    revision: u64,
+    /// How many times everything was read.
+    lists: u64,
+}
+
+/// A point that an informer has to reach before it shows what somebody wrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Fence(Option<Progress>);
+
+impl Fence {
+    /// The point at which both are reached.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(one), Some(two)) => Self(Some(Progress {
+                revision: one.revision.max(two.revision),
+                lists: one.lists.max(two.lists),
+            })),
+            (one, two) => Self(one.or(two)),
+        }
+    }
+
+    fn is_reached(self, progress: Progress) -> bool {
+        self.0.is_none_or(|point| {
+            progress.lists > point.lists
+                || (point.revision != u64::MAX && progress.revision >= point.revision)
+        })
+    }
+}
+
+/// Objects of one kind, as far as watches have told.
+pub(crate) struct Informer<K> {
+    objects: RwLock<Objects<K>>,
+    listeners: RwLock<Vec<Listener<K>>>,
+    progress: watch::Sender<Progress>,
+    anew: Notify,
+}
+
+impl<K> Informer<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    /// An informer that knows nothing until it runs.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            objects: RwLock::new(Objects::default()),
+            listeners: RwLock::new(Vec::new()),
+            progress: watch::Sender::new(Progress::default()),
+            anew: Notify::new(),
+        })
+    }
+
+    /// Tells this listener of every change from now on; it must not wait.
+    pub(crate) fn listen(&self, listener: impl Fn(&Change<K>) + Send + Sync + 'static) {
+        self.listeners.write().push(Box::new(listener));
+    }
+
+    /// Watches, for as long as it is polled.
+    pub(crate) async fn run(&self, api: Api<K>, config: watcher::Config) {
+        loop {
+            let mut events = pin!(watcher::watcher(api.clone(), config.clone()).default_backoff());
+            let mut listed = None;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.anew.notified() => break,
+                    event = events.next() => match event {
+                        Some(Ok(event)) => self.take(event, &mut listed),
+                        Some(Err(error)) => tracing::debug!(%error, "a watch was interrupted"),
+                        None => break,
+                    },
+                }
+            }
+        }
+    }
+
+    /// Returns once everything was read for the first time.
+    pub(crate) async fn ready(&self) {
+        self.reach(Fence(Some(Progress::default()))).await;
+    }
+
+    /// Returns once it shows what was written before the fence.
+    pub(crate) async fn reach(&self, fence: Fence) {
+        let mut progress = self.progress.subscribe();
+        // It fails only when the sender is gone, which is `self`.
+        let _ = progress.wait_for(|now| fence.is_reached(*now)).await;
+    }
+
+    /// The fence after a write that was answered with this metadata.
+    pub(crate) fn wrote(&self, metadata: &ObjectMeta) -> Fence {
+        Fence(Some(Progress {
+            revision: revision(metadata),
+            lists: self.progress.borrow().lists,
+        }))
+    }
+
+    /// The fence after a write of which nobody knows whether it happened: everything is read anew.
+    pub(crate) fn may_have_written(&self) -> Fence {
+        self.anew.notify_one();
+        Fence(Some(Progress {
+            revision: u64::MAX,
+            // What is being read at this moment may have begun before the write.
+            lists: self.progress.borrow().lists + 1,
+        }))
+    }
+
+    /// The object of that key.
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<K>> {
+        self.objects.read().by_key.get(key).cloned()
+    }
+
+    /// All objects.
+    pub(crate) fn all(&self) -> Vec<Arc<K>> {
+        self.objects.read().by_key.values().cloned().collect()
+    }
+
+    /// The objects of a namespace.
+    pub(crate) fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
+        self.objects.read().in_namespace(namespace)
+    }
+
+    /// The objects that the owner with this UID controls.
+    pub(crate) fn controlled_by(&self, uid: &str) -> Vec<Arc<K>> {
+        let objects = self.objects.read();
+        objects.some(objects.by_controller.get(uid))
+    }
+
+    /// The objects of a namespace that nobody controls.
+    pub(crate) fn orphans(&self, namespace: &str) -> Vec<Arc<K>> {
+        let objects = self.objects.read();
+        objects.some(objects.orphans.get(namespace))
+    }
+
+    fn take(&self, event: Event<K>, listed: &mut Option<BTreeMap<Key, Arc<K>>>) {
+        match event {
+            Event::Init => *listed = Some(BTreeMap::new()),
+            Event::InitApply(object) => {
+                if let Some(listed) = listed {
+                    listed.insert(key_of(object.meta()), Arc::new(object));
+                }
+            }
+            Event::InitDone => {
+                let listed = listed.take().unwrap_or_default();
+                let newest = listed.values().map(|object| revision(object.meta())).max();
+                for change in self.objects.write().replace(listed) {
+                    self.tell(&change);
+                }
+                self.progress.send_modify(|progress| {
+                    progress.revision = progress.revision.max(newest.unwrap_or(0));
+                    progress.lists += 1;
+                });
+            }
+            Event::Apply(object) => {
+                let (key, at) = (key_of(object.meta()), revision(object.meta()));
+                let change = self.objects.write().set(key, Some(Arc::new(object)));
+                self.moved(&change, at);
+            }
+            Event::Delete(object) => {
+                let (key, at) = (key_of(object.meta()), revision(object.meta()));
+                let change = self.objects.write().set(key, None);
+                self.moved(&change, at);
+            }
+        }
+    }
+
+    /// Listeners hear of a change before anybody who waits for its revision goes on.
+    fn moved(&self, change: &Change<K>, at: u64) {
+        self.tell(change);
+        self.progress
+            .send_modify(|progress| progress.revision = progress.revision.max(at));
+    }
+
+    fn tell(&self, change: &Change<K>) {
+        for listener in self.listeners.read().iter() {
+            listener(change);
+        }
+    }
+}
+
+fn revision(metadata: &ObjectMeta) -> u64 {
+    let version = metadata.resource_version.as_deref();
+    version.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(revision: u64, lists: u64) -> Fence {
+        Fence(Some(Progress { revision, lists }))
+    }
+
+    fn progress(revision: u64, lists: u64) -> Progress {
+        Progress { revision, lists }
+    }
+
+    #[test]
+    fn a_fence_is_reached_by_its_revision_or_by_reading_everything_anew() {
+        assert!(Fence::default().is_reached(progress(0, 0)));
+        assert!(!at(7, 1).is_reached(progress(6, 1)));
+        assert!(at(7, 1).is_reached(progress(7, 1)));
+        assert!(at(7, 1).is_reached(progress(6, 2)));
+        // Nobody knows the revision of a write without an answer.
+        assert!(!at(u64::MAX, 2).is_reached(progress(u64::MAX, 2)));
+        assert!(at(u64::MAX, 2).is_reached(progress(0, 3)));
+    }
+
+    #[test]
+    fn two_fences_are_reached_together() {
+        let both = at(7, 1).and(Fence::default()).and(at(5, 1));
+        assert_eq!(both, at(7, 1));
+        assert_eq!(at(7, 1).and(at(u64::MAX, 2)), at(u64::MAX, 2));
+    }
+}
