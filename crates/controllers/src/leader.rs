@@ -1,4 +1,4 @@
-//! One process at work at a time, by the lease `kube-system/mosaic-controllers`.
+//! One process at work at a time in each group of controllers, by the group's lease in `kube-system`.
 //!
 //! The holder renews the lease every [`RENEW`] and stops by itself when it could not for [`DEADLINE`].
 //! Others take a lease that did not change for [`DURATION`], by their own clock: clocks that disagree do
@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Absent, Error, Result};
 
 const NAMESPACE: &str = "kube-system";
-const NAME: &str = "mosaic-controllers";
 /// A lease that did not change for this long is anybody's.
 const DURATION: Duration = Duration::from_secs(4);
 /// How often the holder renews.
@@ -83,13 +82,16 @@ impl Seen {
 /// Takes part in the election.
 pub(crate) struct Elector {
     leases: Api<Lease>,
+    group: &'static str,
     identity: String,
 }
 
 impl Elector {
-    pub(crate) fn new(client: Client, identity: String) -> Self {
+    /// A candidate of this name for the lease of a group.
+    pub(crate) fn new(client: Client, group: &'static str, identity: String) -> Self {
         Self {
             leases: Api::namespaced(client, NAMESPACE),
+            group,
             identity,
         }
     }
@@ -106,7 +108,7 @@ impl Elector {
                 () = shutdown.cancelled() => return,
                 acquired = self.acquire() => acquired,
             };
-            tracing::info!(identity = self.identity, "controllers: leading");
+            tracing::info!(group = self.group, identity = self.identity, "leading");
             let held = parking_lot::Mutex::new(lease);
             tokio::select! {
                 biased;
@@ -116,7 +118,7 @@ impl Elector {
                     return;
                 }
                 () = self.keep(&held, renewed) => {
-                    tracing::warn!(identity = self.identity, "controllers: the lease is lost");
+                    tracing::warn!(group = self.group, identity = self.identity, "the lease is lost");
                 }
                 // It fails at once where it fails at all; leading goes on after a pause.
                 () = work() => sleep(RETRY).await,
@@ -144,12 +146,12 @@ impl Elector {
     }
 
     async fn try_acquire(&self, seen: &mut Seen) -> Result<Result<Lease, Duration>> {
-        let lease = self.leases.get(NAME).await.or_absent()?;
+        let lease = self.leases.get(self.group).await.or_absent()?;
         match seen.plan(lease.as_ref(), &self.identity, Instant::now()) {
             Step::Wait(delay) => Ok(Err(delay)),
             Step::Create => {
                 let metadata = ObjectMeta {
-                    name: Some(NAME.to_owned()),
+                    name: Some(self.group.to_owned()),
                     namespace: Some(NAMESPACE.to_owned()),
                     ..ObjectMeta::default()
                 };
@@ -193,7 +195,7 @@ impl Elector {
                     tracing::debug!(%error, "the lease cannot be renewed");
                     delay = RETRY;
                     // It may be that somebody touched the lease, or that an earlier write arrived after all.
-                    if let Ok(Ok(lease)) = timeout_at(deadline, self.leases.get(NAME)).await {
+                    if let Ok(Ok(lease)) = timeout_at(deadline, self.leases.get(self.group)).await {
                         if !is_held(&lease, &self.identity) {
                             return;
                         }
@@ -218,7 +220,7 @@ impl Elector {
     async fn write(&self, lease: Lease) -> Result<Lease> {
         Ok(self
             .leases
-            .replace(NAME, &PostParams::default(), &lease)
+            .replace(self.group, &PostParams::default(), &lease)
             .await?)
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Of all processes that run them, the one that holds the lease `kube-system/mosaic-controllers` is at
-//! work ([`leader`]); the others wait. A controller that finds nothing to do costs nothing but its
+//! work ([`leader`]); the others wait. The scheduler has a lease of its own. A controller that finds nothing to do costs nothing but its
 //! watches: no object is kept, except for the few bytes per object that the garbage collector needs.
 
 mod aggregation;
@@ -27,6 +27,7 @@ mod leader;
 mod namespaces;
 mod quotas;
 mod runner;
+mod scheduling;
 mod service_accounts;
 mod tokens;
 mod views;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use api_servers::Presence;
 use context::Context;
+use leader::Elector;
 
 /// What the controllers need besides the API.
 #[derive(Clone)]
@@ -59,10 +61,17 @@ pub struct Options {
 /// Runs the controllers while this process leads, until shutdown. A lost lease stops them at once. Leading
 /// or not, the process's server is told to be there.
 pub async fn run(client: kube::Client, options: Options, shutdown: CancellationToken) {
-    let elector = leader::Elector::new(client.clone(), options.identity.clone());
-    let leading = elector.run(shutdown, || {
-        controllers(Context::new(client.clone(), options.clone()))
-    });
+    let elector = |group| Elector::new(client.clone(), group, options.identity.clone());
+    let leading = async {
+        tokio::join!(
+            elector("mosaic-controllers").run(shutdown.clone(), || {
+                controllers(Context::new(client.clone(), options.clone()))
+            }),
+            elector("mosaic-scheduler").run(shutdown.clone(), || {
+                scheduling::run(client.clone(), &options.identity)
+            }),
+        );
+    };
     let Some(address) = options.advertised else {
         return leading.await;
     };

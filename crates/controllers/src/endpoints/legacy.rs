@@ -125,7 +125,7 @@ fn subsets(
         };
         let numbers = service.numbers(pod);
         let has_ports = numbers.iter().any(Option::is_some);
-        if !has_ports && !(numbers.is_empty() && service.is_headless()) {
+        if !(has_ports || numbers.is_empty() && service.is_headless()) {
             continue;
         }
         let members = by_numbers.entry(numbers).or_default();

@@ -11,6 +11,9 @@
 //! once more: a pod created twice. A [`Fence`] holds a key back until that write has come round. Revisions
 //! are ordered (they are the store's), so that it is enough to compare numbers.
 
+// Fences and owners are for the controllers of workloads, whose loops come next.
+#![allow(dead_code)]
+
 mod objects;
 
 use std::{collections::BTreeMap, fmt::Debug, pin::pin, sync::Arc};

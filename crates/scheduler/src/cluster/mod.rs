@@ -206,6 +206,16 @@ impl Cluster {
         Some(&self.state.pods.find(key)?.1.pod)
     }
 
+    /// A claim.
+    pub fn claim(&self, namespace: &str, name: &str) -> Option<&Claim> {
+        let claim = self
+            .state
+            .volumes
+            .claims
+            .get(&*format!("{namespace}/{name}"))?;
+        Some(claim)
+    }
+
     /// The host that a pod is on, or is assumed to be on.
     pub fn host_of(&self, key: &PodKey) -> Option<&Arc<str>> {
         let node = self.state.pods.find(key)?.1.node?;
