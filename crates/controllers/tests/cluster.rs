@@ -5,8 +5,6 @@
 
 mod common;
 
-use std::time::Duration;
-
 use k8s_openapi::{
     api::{
         coordination::v1::Lease,

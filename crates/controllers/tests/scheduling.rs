@@ -83,7 +83,7 @@ async fn pods_are_spread_over_hosts_and_told_when_there_is_no_room() {
     create(&pods, pod("late", "1")).await;
     until("it says why the pod has no host", async || {
         why(&pods, "late").await.is_some_and(|why| {
-            why.starts_with("0/2 nodes are available") && why.contains("Insufficient cpu")
+            why == "0/2 nodes are available: 2 Insufficient cpu. The nearest: a has 0 CPU free of 1 needed."
         })
     })
     .await;

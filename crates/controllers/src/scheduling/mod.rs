@@ -307,7 +307,7 @@ impl Scheduler {
         else {
             return;
         };
-        let text = why.to_string();
+        let text = words(why);
         if let Some((last, at)) = self.told.get_mut(key) {
             if now < *at + TELL {
                 return;
@@ -384,6 +384,14 @@ impl Scheduler {
             self.waiting.remove(&key);
             self.state.forget(&key, now);
         }
+    }
+}
+
+/// Why a pod is stuck, in the words that people and tools know from Kubernetes, and what would help most.
+fn words(why: &Explanation) -> String {
+    match &why.nearest {
+        Some(nearest) => format!("{} The nearest: {nearest}.", why.kubernetes()),
+        None => why.kubernetes(),
     }
 }
 
