@@ -174,13 +174,13 @@ impl<'a> Planner<'a> {
         let mut index = 0;
         let completions = self.spec.completions.unwrap_or(0);
         while created < missing {
-            index = self.completed.next_absent(index);
+            index = self.next_open(index);
             if index >= completions {
                 break;
             }
             let this = index;
             index += 1;
-            if busy.contains(&this) || self.failed_indexes.contains(this) {
+            if busy.contains(&this) {
                 continue;
             }
             let mut failures = Failures::default();
@@ -206,5 +206,19 @@ impl<'a> Planner<'a> {
             }
         }
         self.plan.look_again(again);
+    }
+
+    /// The first index from this one on that has neither succeeded nor failed for good.
+    fn next_open(&self, index: i32) -> i32 {
+        let mut open = index;
+        loop {
+            let next = self
+                .failed_indexes
+                .next_absent(self.completed.next_absent(open));
+            if next == open {
+                return open;
+            }
+            open = next;
+        }
     }
 }
