@@ -372,6 +372,20 @@ fn less_parallelism_stops_pods_without_counting_them() {
 }
 
 #[test]
+fn a_pod_that_may_have_ended_meanwhile_is_not_stopped() {
+    let mut world = World::new(json!({"completions": 2}));
+    world.run();
+    world.pod("p1").metadata.resource_version = Some("7".into());
+    world.job.spec.as_mut().unwrap().suspend = Some(true);
+    let plan = world.plan();
+    let patched = plan.actions.iter().find_map(|action| match action {
+        Action::Patch { target, .. } => Some(target.resource_version.clone()),
+        _ => None,
+    });
+    assert_eq!(patched, Some(Some("7".to_owned())));
+}
+
+#[test]
 fn a_pod_that_would_not_be_counted_is_replaced() {
     let mut world = World::new(json!({}));
     world.run();
