@@ -1,8 +1,11 @@
-//! Selectors and quantities: what is accepted is written back as something that means the same.
+//! Selectors and quantities: what is accepted is written back as something that means the same. Schedules: what
+//! is accepted goes on and on.
 
 use std::str::from_utf8;
 
+use jiff::{Timestamp, tz::TimeZone};
 use mosaic_api::{FieldSelector, LabelSelector, Quantity};
+use mosaic_workloads::cron::Schedule;
 
 /// A label selector as in a query.
 pub fn label_selector(data: &[u8]) {
@@ -46,5 +49,27 @@ pub fn quantity(data: &[u8]) {
             quantity.add(quantity),
             quantity.sub(quantity),
         );
+    }
+}
+
+/// The schedule of a cron job: the tick after a moment is later, and none is between them.
+pub fn schedule(data: &[u8]) {
+    let Ok(text) = from_utf8(data) else { return };
+    let Ok(schedule) = text.parse::<Schedule>() else {
+        return;
+    };
+    let zone = TimeZone::get("America/St_Johns").unwrap_or(TimeZone::UTC);
+    let mut moment = Timestamp::from_second(1_790_000_000).unwrap_or_default();
+    for _ in 0..10 {
+        let Some(next) = schedule.next_after(moment, &zone) else {
+            return;
+        };
+        assert!(next > moment, "{text} after {moment}");
+        let ticks = schedule.ticks(moment, next, &zone);
+        assert!(
+            ticks.is_some_and(|ticks| ticks.last == next && !ticks.many),
+            "{text} after {moment}"
+        );
+        moment = next;
     }
 }

@@ -1,8 +1,8 @@
 //! The bodies that read text, on mutations of texts that mean something.
 
-use mosaic_fuzz::texts::{field_selector, label_selector, quantity};
+use mosaic_fuzz::texts::{field_selector, label_selector, quantity, schedule};
 
-const SEEDS: [&str; 12] = [
+const SEEDS: [&str; 16] = [
     "a=b,c!=d",
     "a in (b,c),!d",
     "x notin (y),z",
@@ -15,6 +15,10 @@ const SEEDS: [&str; 12] = [
     "-12e6",
     "+.5E",
     "9223372036854775807Ki",
+    "*/5 0-6 1,15 jan-mar mon",
+    "0 12 ? * SUN",
+    "@every 1h30m",
+    "@weekly",
 ];
 
 /// A small generator of the same numbers at every run.
@@ -54,5 +58,6 @@ fn texts_that_are_accepted_are_written_back_as_they_were_meant() {
         label_selector(&text);
         field_selector(&text);
         quantity(&text);
+        schedule(&text);
     }
 }

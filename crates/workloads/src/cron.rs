@@ -92,22 +92,22 @@ impl Schedule {
         })
     }
 
-    /// The last tick up to a moment, if this is one before it: looked for in spans from the end that
-    /// double until there is a tick in one.
+    /// The last tick up to a moment, if this is one before it. That there is a tick after a second, and not after
+    /// `until`, holds for all seconds up to the last tick's and for none from there on: so it is found by halving.
     fn last_until(&self, known: Timestamp, until: Timestamp, zone: &TimeZone) -> Timestamp {
-        let mut span = 64;
+        let after = |second: i64| {
+            let moment = Timestamp::from_second(second).ok()?;
+            self.next_after(moment, zone).filter(|tick| *tick <= until)
+        };
         let mut last = known;
-        loop {
-            let begin = crate::counts::after(until, -span).max(known);
-            let mut from = begin;
-            let mut found = false;
-            while let Some(tick) = self.next_after(from, zone).filter(|tick| *tick <= until) {
-                (last, from, found) = (tick, tick, true);
+        let (mut low, mut high) = (known.as_second(), until.as_second());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match after(middle) {
+                Some(tick) => (last, low) = (tick, tick.as_second()),
+                None => high = middle,
             }
-            if found || begin <= known {
-                return last;
-            }
-            span *= 2;
         }
+        last
     }
 }

@@ -100,7 +100,7 @@ struct Meant {
     stay: bool,
 }
 
-/// A host, and the set's pods on it, the oldest first.
+/// A host, and the set's pods on it: the oldest first, and last those that are on their way out.
 struct Host<'a> {
     name: &'a str,
     meant: Meant,

@@ -80,6 +80,12 @@ impl<'a> Member<'a> {
         available.unwrap_or(0).clamp(0, self.replicas.max(0))
     }
 
+    /// Whether its status tells of the size that it was given last.
+    fn is_observed(&self) -> bool {
+        let status = self.set.status.as_ref();
+        status.and_then(|status| status.observed_generation) >= self.set.metadata.generation
+    }
+
     /// How many pods it may have at this moment: those that it wants, and those that have yet to go.
     fn present(&self) -> i32 {
         self.replicas.max(exists(self.set))

@@ -29,12 +29,14 @@ pub const BURST: usize = 500;
 pub struct Plan<S> {
     /// What to do, in this order.
     pub actions: Vec<Action>,
-    /// The status to write, with the version of the object that the snapshot had; none if it is right.
+    /// The status to write; none if it is right. It is written for the version of the object that the snapshot had, or
+    /// that a patch of the object by this plan has led to.
     pub status: Option<S>,
     /// Whether the status may be written only if every action worked. It otherwise tells what is there,
     /// which is true whatever becomes of the actions.
     pub status_needs_success: bool,
-    /// When to look again without a reason: the snapshot's own moment, or earlier, means at once.
+    /// When to look again without a reason: the snapshot's own moment, or earlier, means as soon as this plan was carried
+    /// out. After a failure the loop's own back-off counts.
     pub again: Option<Timestamp>,
 }
 

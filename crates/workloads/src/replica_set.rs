@@ -110,8 +110,7 @@ fn scale(
         let seen: BTreeSet<&str> = owned.iter().map(|pod| pod.name()).collect();
         let taken = |name: &str| seen.contains(name) || in_flight.created.contains(name);
         let first = owned.len() + unseen.len();
-        for name in template::free_names(owner, owner.name(), "", first, missing.min(BURST), taken)
-        {
+        for name in template::free_names(owner, first, missing.min(BURST), taken) {
             plan.actions
                 .push(Action::create_pod(template::pod(owner, template, name)));
         }

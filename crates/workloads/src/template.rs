@@ -1,6 +1,6 @@
 //! Pods from templates, and the names of children.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::core::v1::{Pod, PodTemplateSpec},
@@ -16,6 +16,8 @@ use crate::{
 const MAX_NAME: usize = 63;
 /// The letters at the end of a name that tell a pod from others of its owner.
 const LETTERS: usize = 5;
+/// Room for letters that tell the pods of one slot from each other.
+const NUMBER: usize = 3;
 
 /// A pod of this owner, made from a template. Its `generateName` is what Kubernetes' would be, because tools
 /// read the owner's name from it.
@@ -54,47 +56,83 @@ pub(crate) fn labels(template: &PodTemplateSpec) -> Option<&BTreeMap<String, Str
     template.metadata.as_ref()?.labels.as_ref()
 }
 
-/// `base-ending`, with as much of the base as fits into a pod's name.
-pub(crate) fn joined(base: &str, ending: &str) -> String {
-    let room = MAX_NAME.saturating_sub(ending.len() + 1);
-    let mut end = base.len().min(room);
-    while !base.is_char_boundary(end) {
+/// As much of a text as so many bytes have room for.
+fn shortened(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let base = base.get(..end).unwrap_or_default();
-    format!("{base}-{ending}")
+    text.get(..end).unwrap_or_default()
 }
 
-/// The name of the pod with this number in this slot (such as a host or an index) of an owner: always the
-/// same, so that it cannot be created twice, and different for another owner of the same name.
-pub(crate) fn pod_name(owner: &Owner<'_>, base: &str, slot: &str, number: u64) -> String {
-    let mut hasher = Hasher::new();
-    hasher.text(owner.uid());
-    hasher.text(slot);
-    hasher.number(number);
-    joined(base, &letters(hasher.finish(), LETTERS))
-}
-
-/// So many names that are not taken, beginning with the one of this number.
+/// So many names that are not taken, for pods of an owner of which it does not matter which is which. They come
+/// from a sequence that is always the same for the owner, and begin at a place in it.
 pub(crate) fn free_names(
     owner: &Owner<'_>,
-    base: &str,
-    slot: &str,
     first: usize,
     wanted: usize,
     taken: impl Fn(&str) -> bool,
 ) -> Vec<String> {
+    let base = shortened(owner.name(), MAX_NAME - 1 - LETTERS);
     let mut names: Vec<String> = Vec::with_capacity(wanted);
-    let mut chosen = std::collections::BTreeSet::new();
+    let mut chosen = BTreeSet::new();
     let mut number = u64::try_from(first).unwrap_or(0);
     while names.len() < wanted {
-        let name = pod_name(owner, base, slot, number);
+        let mut hasher = Hasher::new();
+        hasher.text(owner.uid());
+        hasher.number(number);
+        let name = format!("{base}-{}", letters(hasher.finish(), LETTERS));
         if !taken(&name) && chosen.insert(name.clone()) {
             names.push(name);
         }
         number = number.wrapping_add(1);
     }
     names
+}
+
+/// A place that is to have one pod, such as a host or an index: all names of its pods begin alike, so that one in
+/// creation is known to be for it.
+pub(crate) struct Slot(String);
+
+impl Slot {
+    /// The slot of that name. Owners of one name that come one after the other have different ones.
+    pub(crate) fn new(owner: &Owner<'_>, base: &str, slot: &str) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.text(owner.uid());
+        hasher.text(slot);
+        let base = shortened(base, MAX_NAME - 1 - LETTERS - NUMBER);
+        Self(format!("{base}-{}", letters(hasher.finish(), LETTERS)))
+    }
+
+    /// Whether one of these pods in creation is for the slot. Should two slots begin alike, which takes thousands of them,
+    /// one waits until the other's pod is seen.
+    pub(crate) fn is_among(&self, created: &BTreeSet<String>) -> bool {
+        let next = created.range(self.0.clone()..).next();
+        next.is_some_and(|name| name.starts_with(&self.0))
+    }
+
+    /// The first name that is not taken.
+    pub(crate) fn free_name(&self, taken: impl Fn(&str) -> bool) -> String {
+        let mut number = 0;
+        loop {
+            let name = format!("{}{}", self.0, letters(number, digits(number)));
+            if !taken(&name) {
+                return name;
+            }
+            number += 1;
+        }
+    }
+}
+
+/// How many letters a number takes.
+fn digits(number: u64) -> usize {
+    let mut digits = 1;
+    let mut rest = number / 27;
+    while rest > 0 {
+        digits += 1;
+        rest /= 27;
+    }
+    digits
 }
 
 #[cfg(test)]
@@ -136,23 +174,48 @@ mod tests {
 
     #[test]
     fn names_fit_and_are_the_same_every_time() {
-        let owner = ObjectMeta {
+        let metadata = |uid: &str| ObjectMeta {
+            name: Some("ö".repeat(100)),
+            uid: Some(uid.into()),
+            ..ObjectMeta::default()
+        };
+        let owner = |metadata| Owner {
+            api_version: "v1",
+            kind: "X",
+            metadata,
+        };
+        let (one, other) = (metadata("1"), metadata("2"));
+        let names = free_names(&owner(&one), 0, 3, |_| false);
+        assert!(names.iter().all(|name| name.len() <= MAX_NAME), "{names:?}");
+        assert_eq!(names, free_names(&owner(&one), 0, 3, |_| false));
+        assert_ne!(names, free_names(&owner(&other), 0, 3, |_| false));
+        let others = free_names(&owner(&one), 0, 2, |name| name == names[1]);
+        assert_eq!(others, [names[0].clone(), names[2].clone()]);
+    }
+
+    #[test]
+    fn a_slot_knows_its_pods_by_their_names() {
+        let metadata = ObjectMeta {
             uid: Some("1".into()),
             ..ObjectMeta::default()
         };
         let owner = Owner {
             api_version: "v1",
             kind: "X",
-            metadata: &owner,
+            metadata: &metadata,
         };
-        let long = "ö".repeat(100);
-        let name = pod_name(&owner, &long, "", 0);
-        assert!(name.len() <= MAX_NAME, "{name}");
-        assert_eq!(name, pod_name(&owner, &long, "", 0));
-        assert_ne!(name, pod_name(&owner, &long, "", 1));
-        assert_ne!(name, pod_name(&owner, &long, "slot", 0));
-        let names = free_names(&owner, "a", "", 0, 3, |_| false);
-        let others = free_names(&owner, "a", "", 0, 3, |name| name == names[1]);
-        assert_eq!(others[..2], [names[0].clone(), names[2].clone()]);
+        let slot = |name: &str| Slot::new(&owner, "log", name);
+        let mut names = BTreeSet::new();
+        for _ in 0..1000 {
+            let name = slot("n1").free_name(|name| names.contains(name));
+            assert!(name.len() <= "log-".len() + LETTERS + NUMBER, "{name}");
+            assert!(names.insert(name));
+        }
+        // Also by a name that is not the next one.
+        let created = names.iter().skip(500).take(1).cloned().collect();
+        assert!(slot("n1").is_among(&created) && !slot("n2").is_among(&created));
+        assert!(!slot("n1").is_among(&BTreeSet::new()));
+        let long = Slot::new(&owner, &"x".repeat(100), "n1").free_name(|_| false);
+        assert!(long.len() <= MAX_NAME, "{long}");
     }
 }

@@ -72,7 +72,14 @@ impl<'a> Planner<'a> {
         nodes.sort_by(|a, b| a.name().cmp(b.name()));
         for node in nodes {
             let mut pods = on.remove(node.name()).unwrap_or_default();
-            pods.sort_by_key(|pod| (pod.node.is_none(), pod.created(), pod.name()));
+            pods.sort_by_key(|pod| {
+                (
+                    pod.is_terminating(),
+                    pod.node.is_none(),
+                    pod.created(),
+                    pod.name(),
+                )
+            });
             self.hosts.push(Host {
                 name: node.name(),
                 meant: self.meant(node),

@@ -3,19 +3,17 @@
 use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod};
 
 use super::{Planner, REVISION_HASH};
-use crate::template::{self, free_names, set_label};
+use crate::template::{self, Slot, set_label};
 
 impl Planner<'_> {
     /// A new pod for this host; none if one is being created.
     pub(super) fn new_pod(&self, host: &str) -> Option<Pod> {
         let set = self.snapshot.set;
-        let created = &self.snapshot.in_flight.created;
-        let taken = |name: &str| self.taken.contains(name);
-        let base = self.owner.name();
-        let name = free_names(&self.owner, base, host, 0, 1, taken).pop()?;
-        if created.contains(&name) {
+        let slot = Slot::new(&self.owner, self.owner.name(), host);
+        if slot.is_among(&self.snapshot.in_flight.created) {
             return None;
         }
+        let name = slot.free_name(|name| self.taken.contains(name));
         let mut pod = template::pod(&self.owner, &set.spec.template, name);
         set_label(&mut pod.metadata, REVISION_HASH, self.hash.as_str());
         let spec = pod.spec.get_or_insert_default();

@@ -6,7 +6,8 @@ use super::Planner;
 use crate::counts::{count, some};
 
 impl Planner<'_> {
-    /// Plans to write the status, if it is not right. Of a host with several pods the oldest counts.
+    /// Plans to write the status, if it is not right. Of a host with several pods the oldest that
+    /// stays counts, so that an update is not said to be through before the old pod has gone.
     pub(super) fn finish_status(&mut self, collisions: Option<i32>) {
         let old = self.snapshot.set.status.as_ref();
         let (min_ready, now) = (self.min_ready(), self.snapshot.now);

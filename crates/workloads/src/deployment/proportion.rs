@@ -111,8 +111,8 @@ impl Planner<'_> {
             return -set.replicas;
         }
         let before = number(set, annotations::MAX_REPLICAS).filter(|n| *n > 0);
-        let before =
-            before.unwrap_or_else(|| self.all().map(|s| exists(s.set)).sum::<i32>().max(1));
+        let existing = || self.all().map(|set| exists(set.set));
+        let before = before.unwrap_or_else(|| existing().fold(0, i32::saturating_add).max(1));
         let size = f64::from(set.replicas) * f64::from(most) / f64::from(before);
         // A share never exceeds `i32`: it is compared with what may be added before it is used.
         let rounded = size.round().clamp(0.0, f64::from(i32::MAX));

@@ -1,6 +1,6 @@
 //! Rolling updates: new pods as far as there is room, old ones away as far as they are not needed.
 
-use super::{Planner, Which};
+use super::{Member, Planner, Which};
 
 impl Planner<'_> {
     /// One step of a rolling update.
@@ -14,11 +14,15 @@ impl Planner<'_> {
     }
 
     /// The size that the new set may have, which has this one now. Pods that old sets have yet to give up take
-    /// up room, so that there are never more pods than `maxSurge` allows.
+    /// up room, so that there are never more pods than `maxSurge` allows; where a set has not said yet how many those
+    /// are, there is none.
     pub(super) fn new_size(&self, now: i32) -> i32 {
         let desired = self.desired();
         if self.recreates() || now > desired {
             return desired;
+        }
+        if !self.old.iter().all(Member::is_observed) {
+            return now;
         }
         let most = desired.saturating_add(self.bounds().0);
         let others = self.old.iter().map(|old| old.present());

@@ -31,7 +31,8 @@ fn ended(pod: &Pod, now: Timestamp) -> Timestamp {
 
 impl Planner<'_> {
     /// When pods may be created again: a while after the last failure, the longer the more pods failed since one last
-    /// succeeded. Pods that are not there any more cannot be asked, and do not count.
+    /// succeeded. Pods that are not there any more cannot be asked, and do not count; nor
+    /// do those that were asked to go, as they did not fail by themselves.
     pub(super) fn backoff_until(&self) -> Timestamp {
         let now = self.snapshot.now;
         let mut last_success = Timestamp::MIN;
@@ -41,11 +42,11 @@ impl Planner<'_> {
             let counts = pod.has_finalizer(TRACKING) || !pod.is_terminating();
             if pod.phase == Phase::Succeeded {
                 last_success = last_success.max(ended(pod, now));
-            } else if counts && self.is_failed(pod) && self.verdict(pod) != Verdict::Ignore {
+            } else if counts && pod.phase == Phase::Failed && self.verdict(pod) != Verdict::Ignore {
                 failures.push(ended(pod, now));
             }
         }
-        let since = failures.iter().filter(|moment| **moment > last_success);
+        let since = failures.iter().filter(|moment| **moment >= last_success);
         let failed = u32::try_from(since.clone().count()).unwrap_or(u32::MAX);
         since
             .max()

@@ -6,17 +6,16 @@ use std::{
 };
 
 use super::{
-    Planner,
+    Planner, TRACKING,
     counting::{attempts_before, failures_before, ignored_before},
     policy::Verdict,
-    release,
 };
 use crate::{
     counts::{earlier, length},
-    plan::{Action, BURST},
+    plan::{Action, BURST, Change, Kind, Target},
     pod::Pod,
     replica_set::{Ranking, deletion_order},
-    template::free_names,
+    template::{Slot, free_names},
 };
 
 /// How often an index failed before its next pod.
@@ -111,7 +110,7 @@ impl<'a> Planner<'a> {
         let mut seen = HashSet::new();
         let mut superfluous: Vec<&'a Arc<Pod>> = Vec::new();
         for pod in order.into_iter().rev() {
-            let is_lost = self.owner.controls(&pod.metadata) && !pod.has_finalizer(super::TRACKING);
+            let is_lost = self.owner.controls(&pod.metadata) && !pod.has_finalizer(TRACKING);
             let is_needed = !self.is_indexed()
                 || self.index_of(pod).is_some_and(|index| {
                     !self.completed.contains(index)
@@ -126,11 +125,15 @@ impl<'a> Planner<'a> {
         superfluous
     }
 
-    /// Deletes pods that are not to be counted: first they lose their finalizer.
+    /// Deletes pods that are not to be counted: first they lose their finalizer, unless they have changed since. One
+    /// may have ended meanwhile, and counts then.
     fn stop(&mut self, pods: &[&'a Arc<Pod>], why: &'static str) {
         let pods = || pods.iter().take(BURST);
-        let releases = pods().filter(|pod| pod.has_finalizer(super::TRACKING));
-        self.plan.actions.extend(releases.map(|pod| release(pod)));
+        let releases = pods().filter(|pod| pod.has_finalizer(TRACKING)).map(|pod| {
+            let target = Target::unchanged(Kind::Pod, &pod.metadata);
+            Action::patch(target, Change::RemoveFinalizer(TRACKING.to_owned()))
+        });
+        self.plan.actions.extend(releases);
         let deletions = pods().map(|pod| Action::delete_pod(pod, why));
         self.plan.actions.extend(deletions);
     }
@@ -140,8 +143,7 @@ impl<'a> Planner<'a> {
         let seen: BTreeSet<&str> = self.pods.iter().map(|pod| pod.name()).collect();
         let taken = |name: &str| seen.contains(name) || created.contains(name);
         let first = self.pods.len() + self.unseen();
-        let base = self.owner.name();
-        for name in free_names(&self.owner, base, "", first, missing, taken) {
+        for name in free_names(&self.owner, first, missing, taken) {
             let pod = self.new_pod(name);
             self.plan.actions.push(Action::create_pod(pod));
         }
@@ -172,13 +174,13 @@ impl<'a> Planner<'a> {
         let mut index = 0;
         let completions = self.spec.completions.unwrap_or(0);
         while created < missing {
-            index = self.completed.next_absent(index);
+            index = self.next_open(index);
             if index >= completions {
                 break;
             }
             let this = index;
             index += 1;
-            if busy.contains(&this) || self.failed_indexes.contains(this) {
+            if busy.contains(&this) {
                 continue;
             }
             let mut failures = Failures::default();
@@ -195,16 +197,28 @@ impl<'a> Planner<'a> {
                 failures.ignored = ignored_before(last).saturating_add(i32::from(ignored));
             }
             let base = format!("{}-{this}", self.owner.name());
-            let taken = |name: &str| seen.contains(name);
-            let name = free_names(&self.owner, &base, "", 0, 1, taken).pop();
-            // The first free name of an index that is in creation is the pod that is in creation.
-            if let Some(name) = name.filter(|name| !self.snapshot.in_flight.created.contains(name))
-            {
+            let slot = Slot::new(&self.owner, &base, &this.to_string());
+            if !slot.is_among(&self.snapshot.in_flight.created) {
+                let name = slot.free_name(|name| seen.contains(name));
                 let pod = self.new_indexed_pod(name, this, failures);
                 self.plan.actions.push(Action::create_pod(pod));
                 created += 1;
             }
         }
         self.plan.look_again(again);
+    }
+
+    /// The first index from this one on that has neither succeeded nor failed for good.
+    fn next_open(&self, index: i32) -> i32 {
+        let mut open = index;
+        loop {
+            let next = self
+                .failed_indexes
+                .next_absent(self.completed.next_absent(open));
+            if next == open {
+                return open;
+            }
+            open = next;
+        }
     }
 }

@@ -298,6 +298,12 @@ mod tests {
     }
 
     #[test]
+    fn tens_of_thousands_of_pods_fit_into_memory() {
+        // Beside this there is only what its few texts take.
+        assert!(size_of::<Pod>() <= 640, "{}", size_of::<Pod>());
+    }
+
+    #[test]
     fn a_pod_without_anything_is_pending() {
         let pod: Pod =
             serde_json::from_value(json!({"spec": null, "status": {"conditions": null}})).unwrap();
