@@ -11,9 +11,9 @@
 use std::time::Instant;
 
 use mosaic_scheduler::{
-    Cluster, Decision, Pod, Profile, decide,
+    Cluster, Decision, Options, Pod, Profile, decide,
     model::{Namespace, Node},
-    preempt,
+    preempt, rebalance,
 };
 use serde_json::{Value, json};
 
@@ -49,6 +49,18 @@ fn main() {
         );
         measure(&mut cluster, "a pool by taint and label", &pool);
         unschedulable(&mut cluster);
+        let start = Instant::now();
+        let moves = rebalance(&cluster, &Options::default()).len();
+        println!(
+            "  a round of rebalancing: {:.1?}, {moves} moves",
+            start.elapsed()
+        );
+        let start = Instant::now();
+        drop(cluster.clone());
+        println!(
+            "  a copy of it all, made and dropped: {:.1?}",
+            start.elapsed()
+        );
     }
 }
 

@@ -33,12 +33,18 @@ pub enum GroupDecision {
     },
 }
 
-/// Decides about all pods of a group at once, largest first. The cluster is left as it was; whoever carries
+/// Decides about all pods of a group at once that have no host yet, largest first. The cluster is left as it was; whoever carries
 /// the decision out assumes each pod.
 ///
 /// A group that does not fit when its pods are spread is tried again packed; still, that a way exists does
 /// not mean that it is found.
 pub fn decide_group(cluster: &mut Cluster, pods: &[Pod], profile: &Profile) -> GroupDecision {
+    let waiting: Vec<Pod> = pods
+        .iter()
+        .filter(|pod| cluster.host_of(&pod.key).is_none())
+        .cloned()
+        .collect();
+    let pods = waiting.as_slice();
     let ready = pods.iter().filter(|pod| pod.gates.is_empty()).count();
     let size = pods
         .iter()

@@ -11,10 +11,9 @@ use std::{
 };
 
 use crate::{
-    bits::Bits,
     cluster::{Cluster, Entry, State},
     decide::rotation,
-    filter::{Change, one},
+    filter::{self, Change, one},
     memo::Context,
     model::{Pod, PodKey},
     slab::{NodeIndex, PodIndex},
@@ -92,16 +91,10 @@ fn candidates(context: &Context<'_>) -> Vec<Candidate> {
         .collect()
 }
 
-/// Hosts that no eviction makes worse than they are: everything that pods have no part in is right.
+/// Hosts on which nothing but pods can be in the way.
 fn hosts(context: &Context<'_>) -> Vec<NodeIndex> {
-    let mut hosts: Bits = context.state.nodes.present().clone();
-    if let Some(allowed) = context.memo.affinities.get(context.plan.affinity) {
-        hosts.and(allowed);
-    }
-    if let Some(row) = context.memo.tolerations.get(context.plan.tolerations) {
-        hosts.and(&row.schedulable);
-        hosts.and(&row.tolerated);
-    }
+    let mut hosts = context.state.nodes.present().clone();
+    filter::own(context, &mut hosts);
     hosts.iter().collect()
 }
 

@@ -9,7 +9,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use crate::{
     cluster::{Cluster, Slot},
     decide::place,
-    filter::{Change, Failure, one},
+    filter::{Change, Failure, Test, one},
     model::{Pod, PodKey},
     profile::{Profile, Strategy},
     slab::{NodeIndex, PodIndex},
@@ -130,6 +130,9 @@ impl Round<'_> {
         for key in self.pods(None) {
             if self.is_full() {
                 return;
+            }
+            if self.violation(&key).is_none() {
+                continue;
             }
             let Some((from, trial)) = self.try_move(&key) else {
                 continue;
@@ -304,13 +307,7 @@ impl Round<'_> {
             let own = context.state.nodes.find(&from)?;
             let failures = one::failures(context, own, &Change::default());
             let placement = place(context, Profile::of(&waiting))?;
-            // Too little room is no reason: it was there when the pod came.
-            let failure = failures.into_iter().find(|failure| {
-                !matches!(
-                    failure,
-                    Failure::Cordoned | Failure::Insufficient { .. } | Failure::TooManyPods { .. }
-                )
-            });
+            let failure = failures.into_iter().find(is_violation);
             Some(Trial {
                 to: placement.host,
                 failure,
@@ -323,6 +320,21 @@ impl Round<'_> {
                 None
             }
         }
+    }
+
+    /// Why a pod would not be allowed where it is, looked at without moving anything.
+    fn violation(&self, key: &PodKey) -> Option<Failure> {
+        let (index, entry) = self.cluster.state.pods.find(key)?;
+        let change = Change {
+            removed: &[index],
+            added: &[],
+        };
+        let node = entry.node?;
+        self.cluster.with(&entry.pod, |context| {
+            one::failures(context, node, &change)
+                .into_iter()
+                .find(is_violation)
+        })
     }
 
     fn may_be_disrupted(&self, pod: &Pod) -> bool {
@@ -375,6 +387,11 @@ impl Round<'_> {
             }
         }
     }
+}
+
+/// Too little room is no reason to move: it was there when the pod came. Nor is it that no new pods are taken.
+fn is_violation(failure: &Failure) -> bool {
+    !matches!(failure.test(), Test::Schedulable | Test::Resources)
 }
 
 /// The larger of the shares of processor and memory that are requested.

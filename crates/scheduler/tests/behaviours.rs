@@ -7,7 +7,7 @@ use common::{
     claim, class, cluster, decided, host, host_for, key, node, owned, placed, plain, pod, set,
     volume, why_not,
 };
-use mosaic_scheduler::{Decision, Pod};
+use mosaic_scheduler::{Cluster, Decision, Event, Pod, could_help};
 use serde_json::{Value, json};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -380,4 +380,57 @@ fn odd_objects_are_refused_or_read_but_never_break_anything() {
     (0..20).for_each(|index| cluster.remove_pod(&key(&format!("odd-{index}"))));
     cluster.verify().unwrap();
     assert_eq!(host_for(&cluster, &plain("b", "1", "1Gi")), "h");
+}
+
+#[test]
+fn a_pod_that_did_not_fit_fits_when_one_of_several_alike_is_gone() {
+    let mut cluster = cluster(&[host("h", "a", "2", "8Gi")]);
+    placed(&mut cluster, plain("one", "1", "1Gi"), "h");
+    placed(&mut cluster, plain("two", "1", "1Gi"), "h");
+    let waiting = plain("waiting", "1", "1Gi");
+    cluster.upsert_pod(pod(&waiting));
+    let first = why_not(&cluster, &waiting);
+    assert_eq!(why_not(&cluster, &waiting), first);
+    cluster.remove_pod(&key("one"));
+    assert_eq!(host_for(&cluster, &waiting), "h");
+}
+
+#[test]
+fn a_pod_is_woken_by_others_only_if_they_can_help() {
+    let mut cluster = cluster(&[host("a1", "a", "2", "8Gi"), host("b1", "b", "1", "8Gi")]);
+    let mut spread = plain("spread", "1", "1Gi");
+    spread["spec"]["topologySpreadConstraints"] = json!([{
+        "maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone",
+        "whenUnsatisfiable": "DoNotSchedule", "labelSelector": { "matchLabels": { "app": "web" } },
+    }]);
+    placed(&mut cluster, plain("web-1", "1", "1Gi"), "a1");
+    let mut large = plain("large", "2", "1Gi");
+    large["metadata"]["labels"]["app"] = json!("other");
+    let helps = |cluster: &Cluster, event: &Event<'_>, object: &Value| {
+        could_help(event, &pod(object), &why_not(cluster, object))
+    };
+    let other = pod(&plain("web-2", "1", "1Gi"));
+    // Nothing but a pod in the other zone lets this one come.
+    placed(&mut cluster, large.clone(), "b1");
+    assert!(helps(&cluster, &Event::PodPlaced(&other), &spread));
+    // This one has too little room, of which a pod that comes makes no more.
+    assert!(!helps(&cluster, &Event::PodPlaced(&other), &large));
+    assert!(!helps(&cluster, &Event::VolumesChanged, &large));
+    assert!(helps(&cluster, &Event::PodRemoved(&other), &large));
+    assert!(!helps(
+        &cluster,
+        &Event::NodeChanged(&node(&host("c1", "c", "1", "8Gi"))),
+        &large
+    ));
+    assert!(helps(
+        &cluster,
+        &Event::NodeChanged(&node(&host("c1", "c", "2", "8Gi"))),
+        &large
+    ));
+}
+
+#[test]
+fn the_state_can_be_handed_from_thread_to_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    is_send(&Cluster::new());
 }

@@ -34,7 +34,7 @@ fn cluster(world: &World) -> Cluster {
 }
 
 fn profile(choices: &mut Choices) -> &'static Profile {
-    choices.of::<&Profile>(&Profile::ALL)
+    choices.of(&Profile::ALL)
 }
 
 fn key(object: &Value) -> PodKey {
@@ -178,9 +178,12 @@ proptest! {
             pod
         }).collect();
         let pods: Vec<Pod> = members.iter().map(common::pod).collect();
+        // Known to the cluster as waiting, or not yet.
+        let known = pods.iter().filter(|_| choices.one_in(2)).filter(|pod| cluster.upsert_pod(Pod::clone(pod))).count();
         let decision = decide_group(&mut cluster, &pods, profile(&mut choices));
         cluster.verify().unwrap();
-        prop_assert_eq!(cluster.pods().count(), world.pods.len());
+        prop_assert_eq!(cluster.pods().count(), world.pods.len() + known);
+        prop_assert!(pods.iter().all(|pod| cluster.host_of(&pod.key).is_none()));
         match decision {
             GroupDecision::Place(hosts) => {
                 prop_assert_eq!(hosts.len(), size);

@@ -21,7 +21,7 @@ mod volumes;
 use std::{cell::RefCell, collections::HashMap, fmt, sync::Arc};
 
 pub(crate) use self::{
-    nodes::{Block, LANES, Slot},
+    nodes::{Block, LANES, Slot, images},
     pods::Entry,
     state::State,
     terms::Role,

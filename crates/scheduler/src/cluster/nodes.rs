@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     bits::Bits,
-    model::{Amounts, HostPort, Node, Pod},
+    model::{Amounts, HostPort, Image, Node, Pod},
     slab::{NodeIndex, PodIndex},
 };
 
@@ -68,8 +68,8 @@ pub(crate) struct Nodes {
     /// The hosts that are there.
     present: Bits,
     count: usize,
-    /// On how many hosts each image is.
-    images: HashMap<Arc<str>, u32>,
+    /// The hosts that have each image, sorted, and its size there in bytes.
+    images: HashMap<Arc<str>, Vec<(NodeIndex, i64)>>,
 }
 
 impl Nodes {
@@ -116,9 +116,9 @@ impl Nodes {
         slots.filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
     }
 
-    /// On how many hosts an image is.
-    pub(crate) fn hosts_with_image(&self, name: &str) -> u32 {
-        self.images.get(name).copied().unwrap_or(0)
+    /// The hosts that have an image, and its size there in bytes.
+    pub(crate) fn hosts_with_image(&self, name: &str) -> &[(NodeIndex, i64)] {
+        self.images.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// The place of a host of this name, made if there is none.
@@ -159,21 +159,39 @@ impl Nodes {
         };
         let old = std::mem::replace(&mut slot.node, node);
         let new = slot.node.clone();
-        for name in names(old.as_deref()) {
-            if let Some(count) = self.images.get_mut(name) {
-                *count -= 1;
-                if *count == 0 {
-                    self.images.remove(name);
-                }
-            }
-        }
-        for name in names(new.as_deref()) {
-            *self.images.entry(name.clone()).or_default() += 1;
+        if images(old.as_deref()) != images(new.as_deref()) {
+            self.forget_images(index, images(old.as_deref()));
+            self.note_images(index, images(new.as_deref()));
         }
         self.count = self.count + usize::from(new.is_some()) - usize::from(old.is_some());
         self.present.set(index, new.is_some());
         self.refresh(index);
         self.release(index);
+    }
+
+    fn forget_images(&mut self, index: NodeIndex, images: &[Image]) {
+        for name in images.iter().flat_map(|image| &image.names) {
+            let Some(hosts) = self.images.get_mut(name) else {
+                continue;
+            };
+            if let Ok(at) = hosts.binary_search_by_key(&index, |(host, _)| *host) {
+                hosts.remove(at);
+            }
+            if hosts.is_empty() {
+                self.images.remove(name);
+            }
+        }
+    }
+
+    fn note_images(&mut self, index: NodeIndex, images: &[Image]) {
+        for image in images {
+            for name in &image.names {
+                let hosts = self.images.entry(name.clone()).or_default();
+                if let Err(at) = hosts.binary_search_by_key(&index, |(host, _)| *host) {
+                    hosts.insert(at, (index, image.size));
+                }
+            }
+        }
     }
 
     pub(super) fn add(&mut self, index: NodeIndex, id: PodIndex, pod: &Pod) {
@@ -251,10 +269,8 @@ impl Nodes {
     }
 }
 
-fn names(node: Option<&Node>) -> impl Iterator<Item = &Arc<str>> {
-    node.into_iter()
-        .flat_map(|node| &node.images)
-        .flat_map(|image| &image.names)
+pub(crate) fn images(node: Option<&Node>) -> &[Image] {
+    node.map_or(&[], |node| &node.images)
 }
 
 impl Slot {

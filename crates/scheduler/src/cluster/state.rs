@@ -180,8 +180,9 @@ impl State {
     fn slot(&mut self, name: &Arc<str>, memo: &mut Memo) -> NodeIndex {
         let capacity = self.nodes.capacity();
         let index = self.nodes.place(name);
+        // Every row is as long as there is room for hosts.
         if self.nodes.capacity() > capacity {
-            memo.grow(self.nodes.capacity());
+            memo.clear();
         }
         index
     }

@@ -14,6 +14,7 @@ use crate::{
     filter::{Change, Failure, Test, one},
     memo::Context,
     model::Pod,
+    slab::NodeIndex,
 };
 
 /// Why no host will do for a pod.
@@ -65,15 +66,7 @@ pub(crate) fn unschedulable(context: &Context<'_>) -> Explanation {
     let mut counts: Vec<(Failure, usize)> = Vec::new();
     let mut nearest: Option<(f64, NearMiss)> = None;
     for (index, slot, node) in nodes.iter() {
-        let added = context.nominated_on(&slot.name);
-        let change = Change {
-            removed: &[],
-            added: &added,
-        };
-        let mut failures = one::failures(context, index, &Change::default());
-        if failures.is_empty() {
-            failures = one::failures(context, index, &change);
-        }
+        let failures = failures(context, index, &slot.name);
         let Some(first) = failures.first() else {
             continue;
         };
@@ -116,6 +109,23 @@ pub(crate) fn unschedulable(context: &Context<'_>) -> Explanation {
     }
     explanation.nearest = nearest.map(|(_, miss)| miss);
     explanation
+}
+
+fn failures(context: &Context<'_>, index: NodeIndex, host: &Arc<str>) -> Vec<Failure> {
+    // Of hosts that a pod is not made for, no more is to be said.
+    if context.pod.pin.as_ref().is_some_and(|pin| pin != host) {
+        return vec![Failure::NotPinned];
+    }
+    let failures = one::failures(context, index, &Change::default());
+    if !failures.is_empty() {
+        return failures;
+    }
+    let added = context.nominated_on(host);
+    let change = Change {
+        removed: &[],
+        added: &added,
+    };
+    one::failures(context, index, &change)
 }
 
 impl Explanation {

@@ -151,7 +151,7 @@ impl Failure {
         }
     }
 
-    /// How far the host is from passing: 0 is as good as there, 1 is out of the question.
+    /// How far the host is from passing: 0 is as good as there, 1 and more is out of the question.
     pub(crate) fn distance(&self) -> f64 {
         let share =
             |missing: i64, needed: i64| (missing as f64 / (needed.max(1)) as f64).clamp(0.01, 0.99);
@@ -170,6 +170,8 @@ impl Failure {
             Self::Cordoned | Self::PortTaken(_) | Self::TooNear { .. } | Self::KeptAway { .. } => {
                 0.5
             }
+            // However many failures the right host has, another is farther away.
+            Self::NotPinned => 100.0,
             _ => 1.0,
         }
     }

@@ -22,8 +22,7 @@ pub(crate) fn feasible(context: &Context<'_>) -> Bits {
     if context.volumes.pod_failure().is_some() {
         return Bits::default();
     }
-    pinned(context, &mut hosts);
-    by_host(context, &mut hosts);
+    own(context, &mut hosts);
     resources(context, &mut hosts);
     ports_and_volumes(context, &mut hosts);
     spread(context, &mut hosts);
@@ -31,6 +30,12 @@ pub(crate) fn feasible(context: &Context<'_>) -> Bits {
     far(context, &mut hosts);
     nominated(context, &mut hosts);
     hosts
+}
+
+/// Keeps hosts of which everything is right that no pod has a part in.
+pub(crate) fn own(context: &Context<'_>, hosts: &mut Bits) {
+    pinned(context, hosts);
+    by_host(context, hosts);
 }
 
 fn pinned(context: &Context<'_>, hosts: &mut Bits) {

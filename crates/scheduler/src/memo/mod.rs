@@ -18,7 +18,11 @@ mod rows;
 mod tally;
 mod verify;
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+};
 
 pub(crate) use self::{
     context::Context,
@@ -32,7 +36,7 @@ use self::{
 };
 use crate::{
     bits::Bits,
-    cluster::State,
+    cluster::{State, images},
     model::{Class, Node, NodeAffinity, NodeTerm, Pod, Toleration},
     slab::{ClassIndex, NodeIndex, TermIndex},
 };
@@ -174,35 +178,6 @@ impl Memo {
         terms
     }
 
-    /// Makes room for more hosts in every row.
-    pub(crate) fn grow(&mut self, capacity: usize) {
-        self.affinities
-            .rows
-            .iter_mut()
-            .for_each(|(_, bits)| bits.grow(capacity));
-        self.tolerations
-            .rows
-            .iter_mut()
-            .for_each(|(_, row)| row.grow(capacity));
-        self.preferences
-            .rows
-            .iter_mut()
-            .for_each(|(_, row)| grow(row, capacity));
-        self.images
-            .rows
-            .iter_mut()
-            .for_each(|(_, row)| grow(row, capacity));
-        self.topologies
-            .rows
-            .iter_mut()
-            .for_each(|(_, topology)| topology.grow(capacity));
-        self.scopes
-            .rows
-            .iter_mut()
-            .for_each(|(_, scope)| scope.grow(capacity));
-        self.bytes += self.topologies.rows.len() * 256;
-    }
-
     /// Takes a host out of everything, before it changes.
     pub(crate) fn detach(&mut self, state: &State, node: NodeIndex) {
         self.count_all(state, node, false);
@@ -220,6 +195,17 @@ impl Memo {
 
     /// Puts a host back into everything, after it changed. `old` is what it was before, if it was there.
     pub(crate) fn attach(&mut self, state: &State, node: NodeIndex, old: Option<&Node>) {
+        // Values that no host has any more are kept, but not for ever.
+        let most = 4 * state.nodes.capacity();
+        if self
+            .topologies
+            .rows
+            .iter()
+            .any(|(_, topology)| topology.end() > most)
+        {
+            self.clear();
+            return;
+        }
         let host = state.nodes.node(node).map(AsRef::as_ref);
         for (affinity, bits) in &mut self.affinities.rows {
             bits.set(node, host.is_some_and(|host| affinity.matches(host)));
@@ -230,13 +216,7 @@ impl Memo {
         for (terms, row) in &mut self.preferences.rows {
             rows::set_preference(row, node, host, terms);
         }
-        let images = |node: Option<&Node>| node.map(|node| node.images.clone()).unwrap_or_default();
-        // How many hosts have an image counts on each of them, and so does how many hosts there are.
-        if old.is_none() || host.is_none() || images(old) != images(host) {
-            for (names, row) in &mut self.images.rows {
-                *row = rows::images(state, names);
-            }
-        }
+        self.attach_images(state, host, old);
         for (key, topology) in &mut self.topologies.rows {
             topology.put_in(node, host, key);
         }
@@ -254,6 +234,27 @@ impl Memo {
             }
         }
         self.count_all(state, node, true);
+    }
+
+    fn attach_images(&mut self, state: &State, host: Option<&Node>, old: Option<&Node>) {
+        let (before, after) = (images(old), images(host));
+        let as_many = old.is_some() == host.is_some();
+        if as_many && before == after {
+            return;
+        }
+        let changed: HashSet<&str> = before
+            .iter()
+            .filter(|image| !after.contains(image))
+            .chain(after.iter().filter(|image| !before.contains(image)))
+            .flat_map(|image| &image.names)
+            .map(AsRef::as_ref)
+            .collect();
+        for (names, row) in &mut self.images.rows {
+            // How many hosts have an image counts on each of them, and so does how many hosts there are.
+            if !as_many || names.iter().any(|name| changed.contains(&**name)) {
+                *row = rows::images(state, names);
+            }
+        }
     }
 
     fn count_all(&mut self, state: &State, node: NodeIndex, more: bool) {
@@ -278,11 +279,5 @@ fn put<T>(list: &mut Vec<Option<T>>, index: u32, value: T) {
     }
     if let Some(place) = list.get_mut(index) {
         *place = Some(value);
-    }
-}
-
-fn grow(row: &mut Vec<f32>, capacity: usize) {
-    if row.len() < capacity {
-        row.resize(capacity, 0.0);
     }
 }

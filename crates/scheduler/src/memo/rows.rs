@@ -63,12 +63,6 @@ pub(crate) fn takes_new_pods(node: &Node, tolerations: &[Toleration]) -> bool {
 }
 
 impl TolerationRow {
-    pub(super) fn grow(&mut self, capacity: usize) {
-        self.schedulable.grow(capacity);
-        self.tolerated.grow(capacity);
-        super::grow(&mut self.disliked, capacity);
-    }
-
     pub(super) fn set(&mut self, at: NodeIndex, node: Option<&Node>, tolerations: &[Toleration]) {
         self.schedulable.set(
             at,
@@ -117,12 +111,6 @@ impl Topology {
 
     pub(crate) fn name(&self, domain: u32) -> &str {
         self.names.get(domain as usize).map_or("", |name| name)
-    }
-
-    pub(super) fn grow(&mut self, capacity: usize) {
-        if self.domains.len() < capacity {
-            self.domains.resize(capacity, UNKNOWN);
-        }
     }
 
     /// Counts a host, if it is there.
@@ -180,30 +168,18 @@ pub(super) fn set_preference(
 pub(super) fn images(state: &State, names: &[Box<str>]) -> Vec<f32> {
     let mut row = vec![0.0; state.nodes.capacity()];
     let hosts = state.nodes.len().max(1) as f32;
-    let spread: Vec<f32> = names
-        .iter()
-        .map(|name| state.nodes.hosts_with_image(name) as f32 / hosts)
-        .collect();
-    if spread.iter().all(|share| *share == 0.0) {
-        return row;
+    for name in names {
+        let holders = state.nodes.hosts_with_image(name);
+        let share = holders.len() as f32 / hosts;
+        for (host, size) in holders {
+            if let Some(sum) = row.get_mut(*host as usize) {
+                *sum += *size as f32 * share;
+            }
+        }
     }
     let most = LARGE_IMAGE * names.len().max(1) as f32;
-    for (index, _, node) in state.nodes.iter() {
-        let sizes = names
-            .iter()
-            .zip(&spread)
-            .filter(|(_, share)| **share > 0.0)
-            .map(|(name, share)| {
-                let image = node
-                    .images
-                    .iter()
-                    .find(|image| image.names.iter().any(|own| **own == **name));
-                image.map_or(0.0, |image| image.size as f32 * share)
-            });
-        let sum = sizes.sum::<f32>().clamp(SMALL_IMAGE, most);
-        if let Some(place) = row.get_mut(index as usize) {
-            *place = 100.0 * (sum - SMALL_IMAGE) / (most - SMALL_IMAGE);
-        }
+    for sum in row.iter_mut().filter(|sum| **sum > 0.0) {
+        *sum = 100.0 * (sum.clamp(SMALL_IMAGE, most) - SMALL_IMAGE) / (most - SMALL_IMAGE);
     }
     row
 }
@@ -264,8 +240,10 @@ impl Memo {
         if let Some(row) = self.topologies.find(key) {
             return row;
         }
-        let mut topology = Topology::default();
-        topology.grow(state.nodes.capacity());
+        let mut topology = Topology {
+            domains: vec![UNKNOWN; state.nodes.capacity()],
+            ..Topology::default()
+        };
         for (index, _, node) in state.nodes.iter() {
             topology.put_in(index, Some(node), key);
         }

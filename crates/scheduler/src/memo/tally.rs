@@ -77,10 +77,6 @@ pub(crate) struct Tally {
 }
 
 impl Scope {
-    pub(super) fn grow(&mut self, capacity: usize) {
-        self.eligible.grow(capacity);
-    }
-
     pub(super) fn put_in(&mut self, node: NodeIndex, domain: u32) {
         if domain == UNKNOWN || self.eligible.get(node) {
             return;
@@ -164,8 +160,10 @@ impl Memo {
         if let Some(row) = self.scopes.find(&key) {
             return row;
         }
-        let mut scope = Scope::default();
-        scope.grow(state.nodes.capacity());
+        let mut scope = Scope {
+            eligible: Bits::new(state.nodes.capacity()),
+            ..Scope::default()
+        };
         for (node, _, _) in state.nodes.iter() {
             let Self {
                 affinities,
