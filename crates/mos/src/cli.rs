@@ -7,7 +7,7 @@ use crate::bench::BenchArgs;
 use crate::client::ConnectionArgs;
 use crate::commands::{
     api_resources, apply, auth, completion, delete, describe, edit, events, explain, get, metadata,
-    version,
+    sim, version,
 };
 use crate::config;
 use crate::failure::Failure;
@@ -58,6 +58,7 @@ pub(crate) enum Command {
     ApiVersions(api_resources::ApiVersionsArgs),
     Auth(auth::AuthArgs),
     Version(version::VersionArgs),
+    Sim(sim::SimArgs),
     Bench(BenchArgs),
     Completion(completion::CompletionArgs),
 }

@@ -21,6 +21,7 @@ mod progress;
 mod readiness;
 mod selection;
 mod server;
+mod signals;
 mod yaml;
 
 use std::process::ExitCode;

@@ -35,7 +35,7 @@ pub(super) struct Host {
     pub(super) register_failures: u32,
     /// The version up to which its watch has come; empty for none.
     pub(super) version: Box<str>,
-    /// It knows its pods.
+    /// Its watch has told of all pods, and tells what is new.
     pub(super) synced: bool,
     pub(super) was_ready: bool,
     pub(super) pods: Vec<u32>,

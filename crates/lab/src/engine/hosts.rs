@@ -111,6 +111,7 @@ impl Engine {
             host.name
         );
         if host.version.is_empty() {
+            host.synced = false;
             path.push_str("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
             for pod in &host.pods {
                 if let Some(Some(pod)) = self.pods.get_mut(*pod as usize) {
@@ -300,12 +301,15 @@ impl Engine {
         }
         host.mode = mode;
         host.next_epoch();
-        host.synced = false;
         // News that was missed may be too old to be told: all is asked for.
         host.version = Box::default();
         match (before, mode) {
             (_, Mode::Down) => self.lose_power(index),
             (Mode::Down, Mode::Well) => self.urgent.push_back(Work::Register(index)),
+            // It was cut off before it was known.
+            (_, Mode::Well) if host.uid.is_empty() => {
+                self.urgent.push_back(Work::Register(index));
+            }
             (_, Mode::Well) => {
                 self.urgent.push_back(Work::Lease(index));
                 self.urgent.push_back(Work::Heartbeat(index, true));
@@ -325,7 +329,6 @@ impl Engine {
             return;
         }
         host.next_epoch();
-        host.synced = false;
         host.version = Box::default();
         for pod in std::mem::take(&mut host.pods) {
             if let Some(pod) = self.take_pod(pod)

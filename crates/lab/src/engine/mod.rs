@@ -187,11 +187,13 @@ impl Engine {
             instant: Instant::now(),
         };
         let now = self.clock.start;
-        for host in 0..self.options.count {
-            self.urgent.push_back(Work::Register(host));
-        }
         for (index, fault) in (0..).zip(&self.plan) {
             self.timers.add(later(now, fault.after), Wake::Fault(index));
+        }
+        // Who is to be broken from the start is never heard of.
+        self.fire(now);
+        for host in 0..self.options.count {
+            self.urgent.push_back(Work::Register(host));
         }
         self.watch_nodes();
         let mut lines = Vec::new();
@@ -207,12 +209,7 @@ impl Engine {
                     }
                 }
                 Some(done) = self.under_way.next(), if !self.under_way.is_empty() => self.done(done),
-                () = until(next) => {
-                    let now = self.clock.now();
-                    while let Some((at, wake)) = self.timers.due(now) {
-                        self.wake(at, wake);
-                    }
-                }
+                () = until(next) => self.fire(self.clock.now()),
             }
         }
         self.end().await;
@@ -243,6 +240,13 @@ impl Engine {
                 let again = later(self.clock.now(), pause(3));
                 self.timers.add(again, Wake::WatchNodes);
             }
+        }
+    }
+
+    /// Does what is due.
+    fn fire(&mut self, now: Timestamp) {
+        while let Some((at, wake)) = self.timers.due(now) {
+            self.wake(at, wake);
         }
     }
 

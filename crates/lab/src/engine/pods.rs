@@ -90,6 +90,7 @@ impl Engine {
         let metadata = object.metadata;
         if let Some(host) = self.host_mut(index) {
             host.version = metadata.resource_version;
+            host.watch_failures = 0;
         }
         if metadata
             .annotations

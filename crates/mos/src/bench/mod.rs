@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::failure::Failure;
+use crate::signals::told_to_stop;
 
 /// Measure how fast Mosaic is on this machine.
 #[derive(Debug, Args)]
@@ -112,20 +113,5 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
     tokio::select! {
         done = api::run(args) => done,
         () = told_to_stop() => Err(Failure::new("interrupted")),
-    }
-}
-
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        // Then a signal ends the process as it is.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
     }
 }

@@ -230,7 +230,13 @@ fn context_name(
     Err(failure.hint(format!("contexts: {}", names.join(", "))))
 }
 
-pub(super) async fn connect(args: &ConnectionArgs) -> Result<Client, Failure> {
+/// The settings of the connection, for who makes a client of another kind of them.
+pub(crate) async fn config(args: &ConnectionArgs) -> Result<Config, Failure> {
+    resolve(args).await.map(|(config, _)| config)
+}
+
+/// The settings of the connection, and where they come from.
+async fn resolve(args: &ConnectionArgs) -> Result<(Config, Origin), Failure> {
     let (mut kubeconfig, files) = read(args)?;
     let context = context_name(args, &kubeconfig, &files)?;
     kubeconfig.current_context = Some(context.clone());
@@ -260,12 +266,21 @@ pub(super) async fn connect(args: &ConnectionArgs) -> Result<Client, Failure> {
         user,
         files,
     };
+    Ok((config, origin))
+}
+
+pub(super) async fn connect(args: &ConnectionArgs) -> Result<Client, Failure> {
+    let (config, origin) = resolve(args).await?;
     let namespace = args
         .namespace
         .clone()
         .unwrap_or_else(|| config.default_namespace.clone());
-    let inner = kube::Client::try_from(config)
-        .map_err(|error| Failure::new(format!("{place} cannot be used: {error}")))?;
+    let inner = kube::Client::try_from(config).map_err(|error| {
+        let (context, files) = (&origin.context, origin.files());
+        Failure::new(format!(
+            "context `{context}` in {files} cannot be used: {error}"
+        ))
+    })?;
     Ok(Client {
         inner,
         origin: Arc::new(origin),

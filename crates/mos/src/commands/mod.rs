@@ -11,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod metadata;
+pub(crate) mod sim;
 pub(crate) mod version;
 mod wait;
 
@@ -40,6 +41,7 @@ pub(crate) async fn run(command: Command, connection: &ConnectionArgs) -> Result
         Command::ApiVersions(args) => api_resources::versions(args, connection).await,
         Command::Auth(args) => auth::run(args, connection).await,
         Command::Version(args) => version::run(args, connection).await,
+        Command::Sim(args) => sim::run(args, connection).await,
         Command::Bench(args) => crate::bench::run(args).await,
         Command::Completion(args) => completion::run(args),
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Hook, Observation, Pod, ProbeKind, Settings, State,
+    Container, Hook, Observation, Pod, Policy, ProbeKind, Settings, State,
     pod::after,
     probes::{self, Consequence},
     restart,
@@ -185,6 +185,7 @@ impl State {
                         probes::begin(spec, container, since);
                         return None;
                     };
+                    container.again = restarts_killed(pod, spec);
                     stop::begin(container, false, after(now, pod.spec.grace));
                     Some(Notice::warning(
                         "FailedPostStartHook",
@@ -213,6 +214,7 @@ impl State {
                 if consequence == Consequence::Restart && !ending {
                     let own = spec.probe(probe).and_then(|probe| probe.grace);
                     let grace = own.unwrap_or(pod.spec.grace);
+                    container.again = restarts_killed(pod, spec);
                     stop::begin(container, spec.pre_stop, after(now, grace));
                 }
                 failure.map(|message| unhealthy(probe, &message))
@@ -248,6 +250,12 @@ impl State {
     }
 }
 
+/// Whether a container is started again that its host stopped because it is not well: unless it never is,
+/// whatever code it exits with.
+fn restarts_killed(pod: &Pod, container: &Container) -> bool {
+    restart::policy(&pod.spec, container) != Policy::Never
+}
+
 fn unhealthy(probe: ProbeKind, message: &str) -> Notice {
     let kind = match probe {
         ProbeKind::Startup => "Startup",
@@ -271,6 +279,7 @@ impl ContainerState {
         }
         self.attempt = attempt;
         self.starting = false;
+        self.again = false;
         self.start_failure = None;
         self.definition = definition;
         self.id = id;

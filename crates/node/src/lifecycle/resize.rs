@@ -41,6 +41,7 @@ pub(super) fn step(pod: &Pod, state: &mut State, now: Timestamp, step: &mut Step
             continue;
         }
         if needs_restart(container, actual, allocated) {
+            own.again = true;
             stop::begin(own, container.pre_stop, after(now, pod.spec.grace));
         } else {
             own.resizing = Some(Arc::clone(allocated));

@@ -18,17 +18,21 @@ pub(super) fn restarts(spec: &Spec, container: &Container, code: i32) -> bool {
     {
         return true;
     }
-    let policy = match (container.role, container.restart) {
+    match policy(spec, container) {
+        Policy::Always => container.role != Role::Init || code != 0,
+        Policy::OnFailure => code != 0,
+        Policy::Never => false,
+    }
+}
+
+/// The policy that holds for a container.
+pub(super) fn policy(spec: &Spec, container: &Container) -> Policy {
+    match (container.role, container.restart) {
         (Role::Sidecar, _) => Policy::Always,
         (_, Some(own)) => own,
         // What an init container does once is done.
         (Role::Init, None) if spec.restart == Policy::Always => Policy::OnFailure,
         (_, None) => spec.restart,
-    };
-    match policy {
-        Policy::Always => container.role != Role::Init || code != 0,
-        Policy::OnFailure => code != 0,
-        Policy::Never => false,
     }
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{
     Action, Hook, Pod, Role, State,
     pod::after,
-    restart::{is_finished, restarts},
+    restart::is_finished,
     state::{ContainerState, Image, Run, Sandbox},
     step::{Notice, Step},
     stop,
@@ -62,8 +62,10 @@ fn initialize(pod: &Pod, state: &mut State, now: Timestamp, step: &mut Step) -> 
         let done = match container.role {
             Role::Main => true,
             Role::Sidecar => own.started,
-            Role::Init => matches!(&own.run, Run::Exited(end) if end.code == 0
-                && !restarts(&pod.spec, container, end.code)),
+            Role::Init => {
+                is_finished(&pod.spec, container, own)
+                    && matches!(&own.run, Run::Exited(end) if end.code == 0)
+            }
         };
         if done {
             continue;
@@ -97,6 +99,7 @@ fn go_on(index: usize, pod: &Pod, state: &mut ContainerState, now: Timestamp, st
         }
         Run::Running { .. } => {
             if state.stop.is_none() && state.definition != container.definition() {
+                state.again = true;
                 stop::begin(state, container.pre_stop, after(now, pod.spec.grace));
                 step.notices.push(Notice::normal(
                     "Killing",

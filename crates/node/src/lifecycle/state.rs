@@ -114,6 +114,8 @@ pub(super) struct ContainerState {
     pub(super) starting: bool,
     /// What was under way before it ran was told to end early.
     pub(super) cancelled: bool,
+    /// It is stopped to be started again, whatever its policy says of its exit.
+    pub(super) again: bool,
     pub(super) start_failure: Option<Box<(StartFailure, Box<str>)>>,
     pub(super) image: Image,
     /// How the attempt before this one ended.
@@ -302,7 +304,7 @@ impl State {
         if !self.initialized && super::restart::is_worth_a_sandbox(pod, self) {
             for (container, spec) in self.containers.iter_mut().zip(&pod.spec.containers) {
                 if spec.role == Role::Init {
-                    container.again();
+                    container.start_over();
                 }
             }
         }
@@ -364,7 +366,7 @@ impl ContainerState {
     }
 
     /// Counts as not started, whatever it did before.
-    fn again(&mut self) {
+    fn start_over(&mut self) {
         if let Run::Exited(last) = std::mem::take(&mut self.run) {
             self.attempt = self.attempt.saturating_add(1);
             self.last = Some(last);

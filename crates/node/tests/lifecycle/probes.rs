@@ -150,3 +150,21 @@ fn a_failed_post_start_hook_restarts() {
     assert!(!world.is("Ready"));
     assert_eq!(world.notices[0].reason, "FailedPostStartHook");
 }
+
+#[test]
+fn who_is_killed_by_its_host_starts_again_unless_it_never_does() {
+    let probe = json!({ "exec": { "command": ["x"] }, "failureThreshold": 1 });
+    let containers = json!([{ "name": "a", "image": "i", "livenessProbe": probe }]);
+    for (policy, phase, restarts) in [("OnFailure", "Running", 1), ("Never", "Succeeded", 0)] {
+        let object = pod(containers.clone(), json!({ "restartPolicy": policy }));
+        // It exits with code 0 when it is asked to.
+        let mut world =
+            World::new(object).behave("a", behaviour("liveness", &[true, false, true]));
+        world.run(15);
+        assert_eq!(
+            (world.phase(), &world.container("a")["restartCount"]),
+            (phase, &json!(restarts)),
+            "{policy}"
+        );
+    }
+}

@@ -302,7 +302,7 @@ fn is_backing_off(pod: &Pod, state: &State, index: usize) -> bool {
         Run::Exited(end) => {
             state.stopping.is_none()
                 && own.back_off.until.is_some()
-                && restart::restarts(&pod.spec, container, end.code)
+                && (own.again || restart::restarts(&pod.spec, container, end.code))
         }
         _ => false,
     }
