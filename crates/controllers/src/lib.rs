@@ -8,34 +8,42 @@
 //!
 //! Of all processes that run them, the one that holds the lease `kube-system/mosaic-controllers` is at
 //! work ([`leader`]); the others wait. A controller that finds nothing to do costs nothing but its
-//! watches: no object is kept, except for the few bytes per object that the garbage collector needs.
+//! watches: of objects, only pods and hosts are kept, as far as controllers look at them and once for all
+//! of them (`caches`), and the few bytes per object that the garbage collector needs.
 
 mod aggregation;
+mod caches;
 mod certificates;
 mod cluster_info;
 mod context;
 mod custom_resources;
 mod discovery;
 mod disruption;
+mod ending;
 mod error;
+mod event_ttl;
 mod events;
 mod garbage;
 mod informer;
 mod leader;
 mod namespaces;
+mod nodes;
+mod pod_gc;
 mod quotas;
 mod runner;
 mod service_accounts;
+mod taint_eviction;
 mod tokens;
 mod views;
 mod watch;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use context::Context;
+pub use nodes::NodeSettings;
 
 /// What the controllers need besides the API.
 #[derive(Clone)]
@@ -50,6 +58,30 @@ pub struct Options {
     pub server_url: Option<String>,
     /// Signs approved certificate requests; without one they stay approved and unsigned.
     pub signer: Option<Arc<dyn CertificateSigner>>,
+    /// How the controllers are to behave.
+    pub settings: Settings,
+}
+
+/// How the controllers are to behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// When a host that is not heard counts as lost.
+    pub nodes: NodeSettings,
+    /// How many pods that have ended are kept; beyond that the oldest are deleted. 0 keeps all.
+    pub ended_pods: usize,
+    /// How long events are kept after they were last written.
+    pub event_ttl: Duration,
+}
+
+impl Default for Settings {
+    /// Kubernetes' numbers: 12,500 pods, one hour.
+    fn default() -> Self {
+        Self {
+            nodes: NodeSettings::default(),
+            ended_pods: 12_500,
+            event_ttl: Duration::from_secs(3600),
+        }
+    }
 }
 
 /// A request for a certificate that was approved.
@@ -89,6 +121,11 @@ async fn controllers(context: Context) {
     let mut tasks = JoinSet::new();
     tasks.spawn(discovery::follow(context.clone()));
     context.discovery.ready().await;
+    tasks.spawn(caches::run(context.clone()));
+    tasks.spawn(nodes::run(context.clone()));
+    tasks.spawn(taint_eviction::run(context.clone()));
+    tasks.spawn(pod_gc::run(context.clone()));
+    tasks.spawn(event_ttl::run(context.clone()));
     tasks.spawn(garbage::run(context.clone()));
     tasks.spawn(namespaces::run(context.clone()));
     tasks.spawn(service_accounts::run(context.clone()));

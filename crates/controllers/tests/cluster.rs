@@ -3,7 +3,7 @@
 // A test that cannot go on fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::{sync::Arc, time::Duration};
+mod support;
 
 use k8s_openapi::{
     api::{
@@ -15,107 +15,15 @@ use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, ResourceExt,
     api::{
         ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, PropagationPolicy,
     },
-    core::NamespaceResourceScope,
 };
-use mosaic_apiserver::Server;
-use mosaic_auth::{User, groups};
-use mosaic_controllers::Options;
-use serde::{Serialize, de::DeserializeOwned};
+use mosaic_controllers::Settings;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-struct Cluster {
-    client: Client,
-    server: Server,
-    shutdown: CancellationToken,
-    _directory: tempfile::TempDir,
-}
-
-impl Cluster {
-    /// A server without controllers.
-    async fn bare() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = mosaic_store::Sqlite::open(directory.path()).unwrap();
-        let options = mosaic_apiserver::Options {
-            data_dir: directory.path().to_owned(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            advertise: None,
-            names: Vec::new(),
-            anonymous: false,
-            service_range: "10.96.0.0/16".parse::<ipnet::IpNet>().unwrap(),
-            audit: None,
-        };
-        let server = Server::start(options, Arc::new(store)).await.unwrap();
-        let user = User::new("test", [groups::MASTERS, groups::AUTHENTICATED]);
-        let client = Client::new(server.local(user), "default");
-        Self {
-            client,
-            server,
-            shutdown: CancellationToken::new(),
-            _directory: directory,
-        }
-    }
-
-    /// A server with controllers.
-    async fn start() -> Self {
-        let cluster = Self::bare().await;
-        tokio::spawn(cluster.controllers("one"));
-        cluster
-    }
-
-    fn controllers(&self, identity: &str) -> impl Future<Output = ()> + Send + use<> {
-        let options = Options {
-            identity: identity.to_owned(),
-            ca_certificate: self.server.authority().certificate_pem(),
-            server_url: Some("https://10.0.0.1:6443".to_owned()),
-            signer: None,
-        };
-        mosaic_controllers::run(self.client.clone(), options, self.shutdown.clone())
-    }
-
-    fn api<K>(&self, namespace: &str) -> Api<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    {
-        Api::namespaced(self.client.clone(), namespace)
-    }
-
-    async fn stop(self) {
-        self.shutdown.cancel();
-        self.server.stop().await;
-    }
-}
-
-/// Waits for a condition.
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    for _ in 0..1000 {
-        if condition().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{what}: it did not come to that");
-}
-
-async fn create<K>(api: &Api<K>, object: Value) -> K
-where
-    K: Clone + Serialize + DeserializeOwned + std::fmt::Debug,
-{
-    api.create(
-        &PostParams::default(),
-        &serde_json::from_value(object).unwrap(),
-    )
-    .await
-    .unwrap()
-}
-
-async fn is_gone<K: Clone + DeserializeOwned + std::fmt::Debug>(api: &Api<K>, name: &str) -> bool {
-    api.get_opt(name).await.unwrap().is_none()
-}
+use support::{Cluster, create, is_gone, merge, until};
 
 fn config(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } })
@@ -125,15 +33,6 @@ fn owned(name: &str, owner: &ConfigMap) -> Value {
     let reference = json!({ "apiVersion": "v1", "kind": "ConfigMap", "name": owner.name_any(),
         "uid": owner.uid().unwrap(), "blockOwnerDeletion": true });
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "ownerReferences": [reference] } })
-}
-
-async fn merge<K>(api: &Api<K>, name: &str, patch: Value)
-where
-    K: Clone + DeserializeOwned + std::fmt::Debug,
-{
-    api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -515,9 +414,9 @@ async fn another_takes_over_when_the_leader_dies() {
             .and_then(|lease| lease.spec?.holder_identity)
             .unwrap_or_default()
     };
-    let first = tokio::spawn(cluster.controllers("first"));
+    let first = tokio::spawn(cluster.controllers("first", Settings::default()));
     until("the first leads", async || holder().await == "first").await;
-    let second = tokio::spawn(cluster.controllers("second"));
+    let second = tokio::spawn(cluster.controllers("second", Settings::default()));
     // It dies without a word.
     first.abort();
     until("the second leads", async || holder().await == "second").await;

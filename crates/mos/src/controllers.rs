@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use mosaic_apiserver::Server;
 use mosaic_auth::pki::{Authority, CertificateRequest, Signer};
 use mosaic_auth::{User, groups};
-use mosaic_controllers::{CertificateSigner, Options, SigningRequest};
+use mosaic_controllers::{CertificateSigner, Options, Settings, SigningRequest};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ pub(crate) struct Controllers {
 
 impl Controllers {
     /// Starts them beside a server, which others reach at this address, or at the one it listens on.
-    pub(crate) fn start(server: &Server, advertised: Option<IpAddr>) -> Self {
+    pub(crate) fn start(server: &Server, advertised: Option<IpAddr>, settings: Settings) -> Self {
         let user = User::new(USER, [groups::MASTERS, groups::AUTHENTICATED]);
         let client = kube::Client::new(server.local(user), "default");
         let address = server.address();
@@ -31,6 +31,7 @@ impl Controllers {
             identity: identity(),
             ca_certificate: server.authority().certificate_pem(),
             server_url: (!address.ip().is_unspecified()).then(|| format!("https://{address}")),
+            settings,
             signer: Some(Arc::new(ClusterSigner(server.authority().clone()))),
         };
         let shutdown = CancellationToken::new();

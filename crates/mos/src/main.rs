@@ -12,6 +12,7 @@ mod config;
 mod controllers;
 mod describe;
 mod failure;
+mod hosts;
 mod manifest;
 mod nearest;
 mod output;

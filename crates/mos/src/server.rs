@@ -10,6 +10,7 @@ use mosaic_auth::audit::{AuditLog, AuditLogOptions, AuditPolicy};
 
 use crate::controllers::Controllers;
 use crate::failure::Failure;
+use crate::hosts::HostArgs;
 use crate::output::log;
 
 /// Where the server listens unless told otherwise.
@@ -67,6 +68,8 @@ pub(crate) struct ServerArgs {
     /// Range of addresses that Services get theirs from
     #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16", value_parser = service_range)]
     pub(crate) service_cluster_ip_range: IpNet,
+    #[command(flatten)]
+    pub(crate) hosts: HostArgs,
     /// Form of the log, which goes to standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
@@ -267,13 +270,14 @@ async fn serve(args: ServerArgs) -> Result<(), Failure> {
         names: args.tls_san.clone(),
         anonymous: args.anonymous_auth,
         service_range: args.service_cluster_ip_range,
+        toleration_seconds: args.hosts.toleration_seconds(),
         audit: audit(&args)?,
     };
     let server = mosaic_apiserver::Server::start(options, store)
         .await
         .map_err(|error| Failure::new(format!("cannot start the server: {error}")))?;
     tracing::info!(address = %format!("https://{}", server.address()), "ready");
-    let controllers = Controllers::start(&server, args.advertise_address);
+    let controllers = Controllers::start(&server, args.advertise_address, args.hosts.settings());
     told_to_stop().await?;
     tracing::info!("stopping");
     controllers.stop().await;

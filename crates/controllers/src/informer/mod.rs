@@ -213,7 +213,9 @@ where
             Event::InitDone => {
                 let listed = listed.take().unwrap_or_default();
                 let newest = listed.values().map(|object| revision(object.meta())).max();
-                for change in self.objects.write().replace(listed) {
+                // Listeners may read what is in memory: nothing is locked while they are told.
+                let changes = self.objects.write().replace(listed);
+                for change in changes {
                     self.tell(&change);
                 }
                 self.progress.send_modify(|progress| {
