@@ -37,6 +37,8 @@ pub struct App {
     pub documents: crate::documents::Documents,
     /// The range that services get their addresses from.
     pub service_range: ipnet::IpNet,
+    /// How long new pods stay on hosts that are lost, if they do not say.
+    pub toleration_seconds: mosaic_validation::pod_admission::TolerationSeconds,
     /// The way to hosts.
     pub streams: crate::streams::Hosts,
     /// Cancelled when the server stops.

@@ -37,6 +37,7 @@ pub mod streams;
 pub mod verbs;
 
 pub use local::LocalService;
+pub use mosaic_validation::pod_admission::TolerationSeconds;
 pub use serve::{Options, Server, ServerError};
 
 /// The issuer of service-account tokens.

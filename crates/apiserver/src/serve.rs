@@ -20,6 +20,7 @@ use mosaic_auth::{
     write_private,
 };
 use mosaic_store::{Expect, Store, StoreError, Write};
+use mosaic_validation::pod_admission::TolerationSeconds;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +67,8 @@ pub struct Options {
     pub anonymous: bool,
     /// The range that services get their addresses from.
     pub service_range: ipnet::IpNet,
+    /// How long new pods stay on hosts that are lost, if they do not say.
+    pub toleration_seconds: TolerationSeconds,
     /// Which requests are written down where.
     pub audit: Option<(AuditPolicy, AuditLog)>,
 }
@@ -239,6 +242,7 @@ fn assemble(options: &mut Options, store: Arc<dyn Store>, authority: Arc<Authori
         metrics: Metrics::default(),
         documents: Documents::default(),
         service_range: options.service_range,
+        toleration_seconds: options.toleration_seconds,
         streams: crate::streams::Hosts::default(),
         shutdown: CancellationToken::new(),
     }

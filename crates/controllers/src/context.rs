@@ -8,7 +8,13 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 
-use crate::{Options, discovery::Discovery};
+use crate::{
+    Options,
+    caches::PodsByNode,
+    discovery::Discovery,
+    informer::Informer,
+    views::{NodeView, PodView},
+};
 
 /// What all controllers share.
 #[derive(Clone)]
@@ -19,6 +25,12 @@ pub(crate) struct Context {
     pub(crate) options: Arc<Options>,
     /// The kinds that are served.
     pub(crate) discovery: Discovery,
+    /// All pods.
+    pub(crate) pods: Arc<Informer<PodView>>,
+    /// All hosts.
+    pub(crate) nodes: Arc<Informer<NodeView>>,
+    /// Which pods are on which host.
+    pub(crate) pods_by_node: Arc<PodsByNode>,
     recorder: Recorder,
 }
 
@@ -28,9 +40,16 @@ impl Context {
             controller: "mosaic-controllers".to_owned(),
             instance: Some(options.identity.clone()),
         };
+        let (pods, pods_by_node) = (Informer::new(), Arc::<PodsByNode>::default());
+        let index = pods_by_node.clone();
+        // First of all listeners: the others find the index as a change left it.
+        pods.listen(move |change| index.moved(change));
         Self {
             recorder: Recorder::new(client.clone(), reporter),
             discovery: Discovery::new(),
+            pods,
+            nodes: Informer::new(),
+            pods_by_node,
             options: Arc::new(options),
             client,
         }

@@ -7,35 +7,42 @@
 //! ```
 //!
 //! Of all processes that run them, the one that holds the lease `kube-system/mosaic-controllers` is at
-//! work ([`leader`]); the others wait. The scheduler has a lease of its own. A controller that finds nothing to do costs nothing but its
-//! watches: no object is kept, except for the few bytes per object that the garbage collector needs.
+//! work ([`leader`]); the others wait. The scheduler has a lease of its own. A controller that finds
+//! nothing to do costs nothing but its watches: of objects, only pods and hosts are kept, as far as
+//! controllers look at them and once for all of them (`caches`), and the few bytes per object that the
+//! garbage collector needs.
 
 mod aggregation;
 mod api_servers;
+mod caches;
 mod certificates;
 mod cluster_info;
 mod context;
 mod custom_resources;
 mod discovery;
 mod disruption;
+mod ending;
 mod endpoints;
 mod error;
+mod event_ttl;
 mod events;
 mod garbage;
 mod informer;
 mod leader;
 mod namespaces;
+mod nodes;
+mod pod_gc;
 mod quotas;
 mod runner;
 mod scheduling;
 mod service_accounts;
+mod taint_eviction;
 mod tokens;
 mod views;
 mod watch;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use kube::runtime::watcher;
 use mosaic_auth::pki::Authority;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 use api_servers::Presence;
 use context::Context;
 use leader::Elector;
+pub use nodes::NodeSettings;
 
 /// What the controllers need besides the API.
 #[derive(Clone)]
@@ -56,6 +64,30 @@ pub struct Options {
     /// The address at which others reach the API by this process's server, for the service `kubernetes`
     /// and for `kube-public/cluster-info`; none if nobody else can.
     pub advertised: Option<SocketAddr>,
+    /// How the controllers are to behave.
+    pub settings: Settings,
+}
+
+/// How the controllers are to behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// When a host that is not heard counts as lost.
+    pub nodes: NodeSettings,
+    /// How many pods that have ended are kept; beyond that the oldest are deleted. 0 keeps all.
+    pub ended_pods: usize,
+    /// How long events are kept after they were last written.
+    pub event_ttl: Duration,
+}
+
+impl Default for Settings {
+    /// Kubernetes' numbers: 12,500 pods, one hour.
+    fn default() -> Self {
+        Self {
+            nodes: NodeSettings::default(),
+            ended_pods: 12_500,
+            event_ttl: Duration::from_secs(3600),
+        }
+    }
 }
 
 /// Runs the controllers while this process leads, until shutdown. A lost lease stops them at once. Leading
@@ -88,6 +120,11 @@ async fn controllers(context: Context) {
     let mut tasks = JoinSet::new();
     tasks.spawn(discovery::follow(context.clone()));
     context.discovery.ready().await;
+    tasks.spawn(caches::run(context.clone()));
+    tasks.spawn(nodes::run(context.clone()));
+    tasks.spawn(taint_eviction::run(context.clone()));
+    tasks.spawn(pod_gc::run(context.clone()));
+    tasks.spawn(event_ttl::run(context.clone()));
     tasks.spawn(garbage::run(context.clone()));
     tasks.spawn(namespaces::run(context.clone()));
     tasks.spawn(service_accounts::run(context.clone()));
@@ -98,12 +135,8 @@ async fn controllers(context: Context) {
     tasks.spawn(tokens::run(context.clone()));
     tasks.spawn(cluster_info::run(context.clone()));
     tasks.spawn(api_servers::run(context.clone()));
-    let (pods, nodes) = (informer::Informer::new(), informer::Informer::new());
-    tasks.spawn(endpoints::run(context.clone(), pods.clone(), nodes.clone()));
-    let all_pods = kube::Api::<views::PodView>::all(context.client.clone());
-    tasks.spawn(async move { pods.run(all_pods, watcher::Config::default()).await });
-    let all_nodes = kube::Api::<views::NodeView>::all(context.client.clone());
-    tasks.spawn(async move { nodes.run(all_nodes, watcher::Config::default()).await });
+    let (pods, nodes) = (context.pods.clone(), context.nodes.clone());
+    tasks.spawn(endpoints::run(context.clone(), pods, nodes));
     tasks.spawn(aggregation::run(context));
     match tasks.join_next().await {
         Some(Err(failure)) => {

@@ -20,14 +20,10 @@ use kube::{
         ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, PropagationPolicy,
     },
 };
-use serde::de::DeserializeOwned;
+use mosaic_controllers::Settings;
 use serde_json::{Value, json};
 
-use common::{Cluster, create, merge, until};
-
-async fn is_gone<K: Clone + DeserializeOwned + std::fmt::Debug>(api: &Api<K>, name: &str) -> bool {
-    api.get_opt(name).await.unwrap().is_none()
-}
+use common::{Cluster, create, is_gone, merge, until};
 
 fn config(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } })
@@ -418,9 +414,9 @@ async fn another_takes_over_when_the_leader_dies() {
             .and_then(|lease| lease.spec?.holder_identity)
             .unwrap_or_default()
     };
-    let first = tokio::spawn(cluster.controllers("first"));
+    let first = tokio::spawn(cluster.controllers("first", Settings::default()));
     until("the first leads", async || holder().await == "first").await;
-    let second = tokio::spawn(cluster.controllers("second"));
+    let second = tokio::spawn(cluster.controllers("second", Settings::default()));
     // It dies without a word.
     first.abort();
     until("the second leads", async || holder().await == "second").await;

@@ -15,6 +15,7 @@ use kube::{
     Api,
     api::{DeleteParams, ListParams},
 };
+use mosaic_controllers::Settings;
 use serde_json::{Value, json};
 
 use common::{Cluster, create, merge, until};
@@ -228,7 +229,7 @@ async fn another_process_takes_over() {
     let cluster = Cluster::bare().await;
     let pods: Api<Pod> = cluster.api("default");
     node(&cluster, "a", "8").await;
-    let first = tokio::spawn(cluster.controllers("one"));
+    let first = tokio::spawn(cluster.controllers("one", Settings::default()));
     create(&pods, pod("p0", "1")).await;
     until("the first has a host", async || {
         host(&pods, "p0").await.is_some()
@@ -237,7 +238,7 @@ async fn another_process_takes_over() {
     // It dies without a word.
     first.abort();
     create(&pods, pod("p1", "1")).await;
-    tokio::spawn(cluster.controllers("two"));
+    tokio::spawn(cluster.controllers("two", Settings::default()));
     until("the second has a host", async || {
         host(&pods, "p1").await.is_some()
     })

@@ -42,6 +42,7 @@ impl Cluster {
             names: Vec::new(),
             anonymous: false,
             service_range: "10.96.0.0/16".parse().unwrap(),
+            toleration_seconds: mosaic_apiserver::TolerationSeconds::default(),
             audit: None,
         };
         let server = Server::start(options, Arc::new(store)).await.unwrap();
@@ -86,7 +87,10 @@ impl Cluster {
             pod["spec"][key] = value.clone();
         }
         let pod = serde_json::from_value(pod).unwrap();
-        self.pods.create(&PostParams::default(), &pod).await.unwrap();
+        self.pods
+            .create(&PostParams::default(), &pod)
+            .await
+            .unwrap();
         let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
             "target": { "kind": "Node", "name": host } });
         let path = format!("/api/v1/namespaces/default/pods/{name}/binding");
@@ -110,7 +114,10 @@ impl Cluster {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("{name}: {what}: it did not come to that: {:#}", self.status(name).await);
+        panic!(
+            "{name}: {what}: it did not come to that: {:#}",
+            self.status(name).await
+        );
     }
 
     async fn is_running(&self, name: &str) -> Value {
@@ -201,9 +208,16 @@ async fn hosts_register_as_hosts_do() {
     assert_eq!(node["status"]["allocatable"]["memory"], "128Gi");
     assert_eq!(node["status"]["allocatable"]["pods"], "110");
     let conditions = node["status"]["conditions"].as_array().unwrap();
-    assert!(conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"));
+    assert!(
+        conditions
+            .iter()
+            .any(|c| c["type"] == "Ready" && c["status"] == "True")
+    );
     let lease = cluster.leases.get("sim-2").await.unwrap();
-    assert_eq!(lease.metadata.owner_references.as_ref().unwrap()[0].name, "sim-2");
+    assert_eq!(
+        lease.metadata.owner_references.as_ref().unwrap()[0].name,
+        "sim-2"
+    );
     cluster.renewals("sim-2", 2).await;
     cluster.stop().await;
 }
@@ -216,28 +230,47 @@ async fn pods_run_exit_restart_and_go() {
         cluster.pod(name, host, json!({}), json!({})).await;
     }
     let script = json!({ "mosaic/sim-exit-after": "10ms:3" });
-    cluster.pod("fails", "sim-1", script.clone(), json!({ "restartPolicy": "Never" })).await;
+    cluster
+        .pod(
+            "fails",
+            "sim-1",
+            script.clone(),
+            json!({ "restartPolicy": "Never" }),
+        )
+        .await;
     cluster.pod("crashes", "sim-2", script, json!({})).await;
     let mut addresses = HashSet::new();
     for name in ["a", "b", "c"] {
         let status = cluster.is_running(name).await;
         assert!(addresses.insert(status["podIP"].clone()), "{addresses:?}");
     }
-    let failed = cluster.until("fails", "it fails", |status| status["phase"] == "Failed").await;
-    assert_eq!(failed["containerStatuses"][0]["state"]["terminated"]["exitCode"], 3);
+    let failed = cluster
+        .until("fails", "it fails", |status| status["phase"] == "Failed")
+        .await;
+    assert_eq!(
+        failed["containerStatuses"][0]["state"]["terminated"]["exitCode"],
+        3
+    );
     let waits = |status: &Value| {
         status["containerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     };
     let crashed = cluster.until("crashes", "it waits", waits).await;
-    assert_eq!(crashed["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 3);
-    let restarts = |status: &Value| status["containerStatuses"][0]["restartCount"].as_i64() > Some(1);
+    assert_eq!(
+        crashed["containerStatuses"][0]["lastState"]["terminated"]["exitCode"],
+        3
+    );
+    let restarts =
+        |status: &Value| status["containerStatuses"][0]["restartCount"].as_i64() > Some(1);
     cluster.until("crashes", "it is restarted", restarts).await;
     for name in ["a", "fails", "crashes"] {
         cluster.delete(name).await;
         cluster.is_gone(name).await;
     }
     assert_eq!(cluster.status("b").await["phase"], "Running");
-    progress.wait_for(|progress| progress.pods == 2).await.unwrap();
+    progress
+        .wait_for(|progress| progress.pods == 2)
+        .await
+        .unwrap();
     cluster.stop().await;
 }
 
@@ -246,16 +279,22 @@ async fn probes_follow_their_script_and_bad_scripts_are_told() {
     let cluster = Cluster::start().await;
     cluster.hosts(quick(1)).await;
     let probe = json!({ "httpGet": { "port": 80 }, "periodSeconds": 1 });
-    let containers = json!({ "containers": [{ "name": "c", "image": "i", "readinessProbe": probe }] });
+    let containers =
+        json!({ "containers": [{ "name": "c", "image": "i", "readinessProbe": probe }] });
     let script = json!({ "mosaic/sim-readiness": "after=1s", "mosaic/sim-exit-after": "soon" });
     cluster.pod("late", "sim-1", script, containers).await;
-    let status = cluster.until("late", "it runs", |status| status["phase"] == "Running").await;
+    let status = cluster
+        .until("late", "it runs", |status| status["phase"] == "Running")
+        .await;
     assert_eq!(status["containerStatuses"][0]["ready"], false);
     cluster.is_running("late").await;
     let events: Api<Event> = Api::default_namespaced(cluster.client.clone());
     for _ in 0..500 {
         let all = events.list(&ListParams::default()).await.unwrap();
-        let mut messages = all.items.iter().map(|event| event.message.clone().unwrap_or_default());
+        let mut messages = all
+            .items
+            .iter()
+            .map(|event| event.message.clone().unwrap_or_default());
         if messages.any(|text| text.contains("mosaic/sim-exit-after: `soon` is no duration")) {
             return cluster.stop().await;
         }
@@ -286,7 +325,11 @@ async fn a_silent_host_catches_up_when_it_is_back() {
     cluster.annotate("sim-1", Value::Null).await;
     cluster.is_gone("goes").await;
     cluster.is_running("comes").await;
-    assert_eq!(cluster.status("stays").await, before, "what runs was not touched");
+    assert_eq!(
+        cluster.status("stays").await,
+        before,
+        "what runs was not touched"
+    );
     cluster.renewals("sim-1", 2).await;
     cluster.stop().await;
 }
@@ -317,17 +360,26 @@ async fn an_agent_that_starts_anew_finds_what_runs_and_a_reboot_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_host_refuses_pods() {
     let cluster = Cluster::start().await;
-    cluster.hosts(Options { pods: 2, ..quick(1) }).await;
+    cluster
+        .hosts(Options {
+            pods: 2,
+            ..quick(1)
+        })
+        .await;
     let greedy = json!({ "containers": [{ "name": "c", "image": "i", "resources": { "requests": { "cpu": "20" } } }] });
     cluster.pod("a", "sim-1", json!({}), greedy.clone()).await;
     cluster.is_running("a").await;
     cluster.pod("b", "sim-1", json!({}), greedy.clone()).await;
-    let refused = cluster.until("b", "it is refused", |status| status["phase"] == "Failed").await;
+    let refused = cluster
+        .until("b", "it is refused", |status| status["phase"] == "Failed")
+        .await;
     assert_eq!(refused["reason"], "OutOfcpu");
     cluster.pod("c", "sim-1", json!({}), json!({})).await;
     cluster.is_running("c").await;
     cluster.pod("d", "sim-1", json!({}), json!({})).await;
-    let refused = cluster.until("d", "it is refused", |status| status["phase"] == "Failed").await;
+    let refused = cluster
+        .until("d", "it is refused", |status| status["phase"] == "Failed")
+        .await;
     assert_eq!(refused["reason"], "OutOfpods");
     // Room that is given back can be had.
     cluster.delete("a").await;
@@ -373,13 +425,21 @@ async fn hosts_register_anew_where_their_nodes_are_left() {
     let mut progress = hosts.progress();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(hosts.run(shutdown.clone()));
-    progress.wait_for(|progress| progress.ready == 2).await.unwrap();
+    progress
+        .wait_for(|progress| progress.ready == 2)
+        .await
+        .unwrap();
     cluster.pod("a", "sim-1", json!({}), json!({})).await;
     cluster.is_running("a").await;
     shutdown.cancel();
     running.await.unwrap().unwrap();
     let uid = cluster.nodes.get("sim-1").await.unwrap().uid();
-    cluster.hosts(Options { zones: 7, ..quick(2) }).await;
+    cluster
+        .hosts(Options {
+            zones: 7,
+            ..quick(2)
+        })
+        .await;
     let node = cluster.nodes.get("sim-2").await.unwrap();
     assert_eq!(node.labels()["topology.kubernetes.io/zone"], "zone-2");
     assert_eq!(cluster.nodes.get("sim-1").await.unwrap().uid(), uid);
@@ -392,7 +452,8 @@ async fn hosts_register_anew_where_their_nodes_are_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_hosts_share_a_few_connections() {
     let cluster = Cluster::start().await;
-    let kubeconfig = Kubeconfig::read_from(cluster.directory.path().join("admin.kubeconfig")).unwrap();
+    let kubeconfig =
+        Kubeconfig::read_from(cluster.directory.path().join("admin.kubeconfig")).unwrap();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .unwrap();
@@ -413,7 +474,10 @@ async fn planned_faults_come_and_go() {
     let cluster = Cluster::start().await;
     let options = Options {
         zones: 2,
-        faults: vec!["zone=zone-2@0s".parse().unwrap(), "silent=1@0s/1s".parse().unwrap()],
+        faults: vec![
+            "zone=zone-2@0s".parse().unwrap(),
+            "silent=1@0s/1s".parse().unwrap(),
+        ],
         ..quick(4)
     };
     let hosts = SimulatedHosts::new(cluster.client.clone(), options).unwrap();
@@ -429,7 +493,10 @@ async fn planned_faults_come_and_go() {
     cluster.renewals("sim-1", 2).await;
     cluster.renewals("sim-3", 2).await;
     for silent in ["sim-2", "sim-4"] {
-        assert!(cluster.nodes.get_opt(silent).await.unwrap().is_none(), "{silent} was never heard of");
+        assert!(
+            cluster.nodes.get_opt(silent).await.unwrap().is_none(),
+            "{silent} was never heard of"
+        );
     }
     cluster.stop().await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mosaic_apiserver::Server;
 use mosaic_auth::{User, groups};
-use mosaic_controllers::Options;
+use mosaic_controllers::{Options, Settings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -19,13 +19,14 @@ pub(crate) struct Controllers {
 
 impl Controllers {
     /// Starts them beside a server.
-    pub(crate) fn start(server: &Server) -> Self {
+    pub(crate) fn start(server: &Server, settings: Settings) -> Self {
         let user = User::new(USER, [groups::MASTERS, groups::AUTHENTICATED]);
         let client = kube::Client::new(server.local(user), "default");
         let options = Options {
             identity: identity(),
             authority: Arc::clone(server.authority()),
             advertised: server.advertised(),
+            settings,
         };
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(mosaic_controllers::run(client, options, shutdown.clone()));

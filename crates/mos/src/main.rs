@@ -14,6 +14,7 @@ mod controllers;
 mod data_directory;
 mod describe;
 mod failure;
+mod hosts;
 mod manifest;
 mod nearest;
 mod output;

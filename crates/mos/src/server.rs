@@ -12,6 +12,7 @@ use mosaic_auth::audit::{AuditLog, AuditLogOptions, AuditPolicy};
 use crate::controllers::Controllers;
 use crate::data_directory::DataDirectory;
 use crate::failure::Failure;
+use crate::hosts::HostArgs;
 use crate::output::log;
 
 /// Where the server listens unless told otherwise.
@@ -74,6 +75,8 @@ pub(crate) struct ServerArgs {
     /// Range of addresses that Services get theirs from
     #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/16", value_parser = service_range)]
     pub(crate) service_cluster_ip_range: IpNet,
+    #[command(flatten)]
+    pub(crate) hosts: HostArgs,
     /// Form of the log, which goes to standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
@@ -273,6 +276,7 @@ async fn serve(args: ServerArgs) -> Result<(), Failure> {
         names: args.tls_san.clone(),
         anonymous: args.anonymous_auth,
         service_range: args.service_cluster_ip_range,
+        toleration_seconds: args.hosts.toleration_seconds(),
         audit,
     };
     let server = mosaic_apiserver::Server::start(options, store)
@@ -289,7 +293,7 @@ async fn serve(args: ServerArgs) -> Result<(), Failure> {
         kubeconfig = %args.data_dir.join("admin.kubeconfig").display(),
         "ready"
     );
-    let controllers = Controllers::start(&server);
+    let controllers = Controllers::start(&server, args.hosts.settings());
     told_to_stop().await?;
     tracing::info!("stopping");
     controllers.stop().await;

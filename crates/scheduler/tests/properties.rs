@@ -34,7 +34,7 @@ fn cluster(world: &World) -> Cluster {
 }
 
 fn profile(choices: &mut Choices) -> &'static Profile {
-    choices.of(&Profile::ALL)
+    choices.of::<&Profile>(&Profile::ALL)
 }
 
 fn key(object: &Value) -> PodKey {

@@ -4,8 +4,8 @@ mod common;
 
 use common::*;
 use mosaic_validation::pod_admission::{
-    Level, add_default_tolerations, check_security, set_default_storage_class, set_priority,
-    set_runtime_class, set_service_account, taint_new_node,
+    Level, TolerationSeconds, add_default_tolerations, check_security, set_default_storage_class,
+    set_priority, set_runtime_class, set_service_account, taint_new_node,
 };
 use serde_json::{Value, json};
 
@@ -38,16 +38,23 @@ fn priorities_come_from_classes() {
 #[test]
 fn pods_stay_a_while_on_lost_nodes() {
     let mut plain = pod();
-    add_default_tolerations(&mut plain);
-    add_default_tolerations(&mut plain);
+    let seconds = TolerationSeconds {
+        not_ready: 300,
+        unreachable: 7,
+    };
+    add_default_tolerations(&mut plain, seconds);
+    add_default_tolerations(&mut plain, seconds);
     let tolerations = plain["spec"]["tolerations"].as_array().unwrap();
     assert_eq!(tolerations.len(), 2);
+    assert_eq!(tolerations[0]["key"], "node.kubernetes.io/not-ready");
     assert_eq!(tolerations[0]["tolerationSeconds"], 300);
+    assert_eq!(tolerations[1]["key"], "node.kubernetes.io/unreachable");
+    assert_eq!(tolerations[1]["tolerationSeconds"], 7);
     let mut all = with(
         &pod(),
         &[("/spec/tolerations", json!([{"operator": "Exists"}]))],
     );
-    add_default_tolerations(&mut all);
+    add_default_tolerations(&mut all, seconds);
     assert_eq!(all["spec"]["tolerations"].as_array().unwrap().len(), 1);
 
     let mut node = json!({"metadata": {"name": "n"}});

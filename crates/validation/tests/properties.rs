@@ -224,7 +224,7 @@ proptest! {
         let _ = pod_admission::set_priority(&mut pod, Some(&other));
         let _ = pod_admission::set_runtime_class(&mut pod, Some(&other));
         let _ = pod_admission::set_service_account(&mut pod, Some(&other), "x");
-        pod_admission::add_default_tolerations(&mut pod);
+        pod_admission::add_default_tolerations(&mut pod, pod_admission::TolerationSeconds::default());
         pod_admission::taint_new_node(&mut pod);
         pod_admission::check_security(pod_admission::Level::Restricted, &pod);
         quota::limit_range::apply_defaults(&other, &mut pod);

@@ -277,7 +277,7 @@ impl<'a> Planner<'a> {
         if self.is_indexed() {
             self.status.succeeded = some(self.completed.len());
             self.status.completed_indexes =
-                (self.completed.len() > 0).then(|| self.completed.to_string());
+                (!self.completed.is_empty()).then(|| self.completed.to_string());
         }
         if self.limit_per_index().is_some() {
             self.status.failed_indexes = Some(self.failed_indexes.to_string());

@@ -41,7 +41,7 @@ fn pod(app: &App, attempt: &Attempt<'_>, pod: &mut Value) -> Result<(), String> 
         name => app.kept_object("scheduling.k8s.io", "PriorityClass", "", name),
     };
     pod_admission::set_priority(pod, class.as_deref())?;
-    pod_admission::add_default_tolerations(pod);
+    pod_admission::add_default_tolerations(pod, app.toleration_seconds);
     let class = match pod_admission::runtime_class_name(pod) {
         "" => None,
         name => app.kept_object("node.k8s.io", "RuntimeClass", "", name),

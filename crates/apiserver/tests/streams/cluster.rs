@@ -48,6 +48,7 @@ impl Cluster {
             names: Vec::new(),
             anonymous: true,
             service_range: "10.96.0.0/16".parse().unwrap(),
+            toleration_seconds: mosaic_apiserver::TolerationSeconds::default(),
             audit: None,
         };
         let server = Server::start(options, Arc::new(store)).await.unwrap();

@@ -1,6 +1,6 @@
-//! A server with controllers, as its clients see it.
+//! A server with its controllers, and a client of it.
 
-// Not every test uses everything.
+// Each test uses some of it.
 #![allow(dead_code)]
 
 use std::{sync::Arc, time::Duration};
@@ -12,18 +12,14 @@ use kube::{
 };
 use mosaic_apiserver::Server;
 use mosaic_auth::{User, groups};
-use mosaic_controllers::Options;
+use mosaic_controllers::{Options, Settings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-/// A server, and a client of it.
 pub struct Cluster {
-    /// Somebody who may do everything.
     pub client: Client,
-    /// The server.
     pub server: Server,
-    /// Stops the controllers.
     pub shutdown: CancellationToken,
     _directory: tempfile::TempDir,
 }
@@ -40,6 +36,7 @@ impl Cluster {
             names: Vec::new(),
             anonymous: false,
             service_range: "10.96.0.0/16".parse::<ipnet::IpNet>().unwrap(),
+            toleration_seconds: mosaic_apiserver::TolerationSeconds::default(),
             audit: None,
         };
         let server = Server::start(options, Arc::new(store)).await.unwrap();
@@ -55,17 +52,27 @@ impl Cluster {
 
     /// A server with controllers.
     pub async fn start() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    /// A server with controllers that behave like this.
+    pub async fn with(settings: Settings) -> Self {
         let cluster = Self::bare().await;
-        tokio::spawn(cluster.controllers("one"));
+        tokio::spawn(cluster.controllers("one", settings));
         cluster
     }
 
-    /// Controllers of this name.
-    pub fn controllers(&self, identity: &str) -> impl Future<Output = ()> + Send + use<> {
+    /// Controllers beside those that are there.
+    pub fn controllers(
+        &self,
+        identity: &str,
+        settings: Settings,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let options = Options {
             identity: identity.to_owned(),
             authority: Arc::clone(self.server.authority()),
             advertised: Some("10.0.0.1:6443".parse().unwrap()),
+            settings,
         };
         mosaic_controllers::run(self.client.clone(), options, self.shutdown.clone())
     }
@@ -78,7 +85,7 @@ impl Cluster {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    /// Stops it.
+    /// Stops the controllers and the server.
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.server.stop().await;
@@ -96,7 +103,6 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     panic!("{what}: it did not come to that");
 }
 
-/// Creates an object.
 pub async fn create<K>(api: &Api<K>, object: Value) -> K
 where
     K: Clone + Serialize + DeserializeOwned + std::fmt::Debug,
@@ -109,7 +115,13 @@ where
     .unwrap()
 }
 
-/// Changes an object by a merge patch.
+pub async fn is_gone<K: Clone + DeserializeOwned + std::fmt::Debug>(
+    api: &Api<K>,
+    name: &str,
+) -> bool {
+    api.get_opt(name).await.unwrap().is_none()
+}
+
 pub async fn merge<K>(api: &Api<K>, name: &str, patch: Value)
 where
     K: Clone + DeserializeOwned + std::fmt::Debug,

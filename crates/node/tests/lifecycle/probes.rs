@@ -158,8 +158,7 @@ fn who_is_killed_by_its_host_starts_again_unless_it_never_does() {
     for (policy, phase, restarts) in [("OnFailure", "Running", 1), ("Never", "Succeeded", 0)] {
         let object = pod(containers.clone(), json!({ "restartPolicy": policy }));
         // It exits with code 0 when it is asked to.
-        let mut world =
-            World::new(object).behave("a", behaviour("liveness", &[true, false, true]));
+        let mut world = World::new(object).behave("a", behaviour("liveness", &[true, false, true]));
         world.run(15);
         assert_eq!(
             (world.phase(), &world.container("a")["restartCount"]),

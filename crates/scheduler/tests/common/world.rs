@@ -118,7 +118,7 @@ fn selector(choices: &mut Choices) -> Value {
 }
 
 fn topology(choices: &mut Choices) -> &'static str {
-    choices.of(&["kubernetes.io/hostname", "topology.kubernetes.io/zone"])
+    choices.of::<&str>(&["kubernetes.io/hostname", "topology.kubernetes.io/zone"])
 }
 
 fn term(choices: &mut Choices) -> Value {

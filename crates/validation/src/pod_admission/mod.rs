@@ -16,12 +16,34 @@ pub use self::{
 };
 use crate::defaults::{Fields, ensure, object, set, text};
 
-/// Seconds for which a pod stays on a node that is lost.
-const LOST_NODE_SECONDS: i64 = 300;
-const LOST_NODE_TAINTS: [&str; 2] = [
-    "node.kubernetes.io/not-ready",
-    "node.kubernetes.io/unreachable",
-];
+/// For how many seconds a pod that does not say so itself stays on a node that is lost; at least 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TolerationSeconds {
+    /// On a node that says that it is not ready.
+    pub not_ready: i64,
+    /// On a node that is not heard any more.
+    pub unreachable: i64,
+}
+
+impl Default for TolerationSeconds {
+    /// Five minutes on a node that can still be asked what it runs, as in Kubernetes, and no time on one that is
+    /// silent: it was given time to be heard before it was called that.
+    fn default() -> Self {
+        Self {
+            not_ready: 300,
+            unreachable: 0,
+        }
+    }
+}
+
+impl TolerationSeconds {
+    fn by_taint(self) -> [(&'static str, i64); 2] {
+        [
+            ("node.kubernetes.io/not-ready", self.not_ready),
+            ("node.kubernetes.io/unreachable", self.unreachable),
+        ]
+    }
+}
 const PREEMPT: &str = "PreemptLowerPriority";
 
 fn spec(pod: &mut Value) -> Option<&mut Fields> {
@@ -79,8 +101,8 @@ pub fn set_priority(pod: &mut Value, class: Option<&Value>) -> Result<(), String
     Ok(())
 }
 
-/// Lets a new pod stay for five minutes on a node that is lost, unless it says something of its own.
-pub fn add_default_tolerations(pod: &mut Value) {
+/// Lets a new pod stay for some time on a node that is lost, unless it says something of its own.
+pub fn add_default_tolerations(pod: &mut Value, seconds: TolerationSeconds) {
     let Some(spec) = spec(pod) else {
         return;
     };
@@ -103,13 +125,13 @@ pub fn add_default_tolerations(pod: &mut Value) {
     let Some(list) = spec.get_mut("tolerations").and_then(Value::as_array_mut) else {
         return;
     };
-    for taint in LOST_NODE_TAINTS {
+    for (taint, seconds) in seconds.by_taint() {
         if !tolerated(list, taint) {
             list.push(json!({
                 "key": taint,
                 "operator": "Exists",
                 "effect": "NoExecute",
-                "tolerationSeconds": LOST_NODE_SECONDS,
+                "tolerationSeconds": seconds,
             }));
         }
     }

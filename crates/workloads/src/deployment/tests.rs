@@ -536,10 +536,12 @@ fn failures_are_passed_on() {
     );
     world.failure = None;
     world.run();
-    let mut condition = k8s_openapi::api::apps::v1::ReplicaSetCondition::default();
-    condition.type_ = Some("ReplicaFailure".into());
-    condition.status = Some("True".into());
-    condition.reason = Some("FailedCreate".into());
+    let condition = k8s_openapi::api::apps::v1::ReplicaSetCondition {
+        type_: Some("ReplicaFailure".into()),
+        status: Some("True".into()),
+        reason: Some("FailedCreate".into()),
+        ..Default::default()
+    };
     world.sets[0].status.as_mut().unwrap().conditions = Some(vec![condition]);
     world.step();
     assert_eq!(world.condition("ReplicaFailure").1, "FailedCreate");

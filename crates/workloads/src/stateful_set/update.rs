@@ -44,17 +44,17 @@ impl Planner<'_> {
         let done = updated.filter(|pod| self.is_available(pod)).count();
         let outdated = updatable().filter(|pod| is_outdated(pod)).count();
         let all = usize::try_from(self.end() - first).unwrap_or(0);
-        let mut under_way = all.saturating_sub(done + outdated);
+        let under_way = all.saturating_sub(done + outdated);
 
         let mut chosen = Vec::new();
         let highest_first = self.pods.range(first..self.end()).rev();
         for (_, pod) in highest_first.filter(|(_, pod)| is_outdated(pod)) {
             let serves = self.is_available(pod);
-            if under_way >= most || (serves && unavailable >= most) || chosen.len() >= BURST {
+            let deleted = chosen.len();
+            if under_way + deleted >= most || (serves && unavailable >= most) || deleted >= BURST {
                 break;
             }
             unavailable += usize::from(serves);
-            under_way += 1;
             chosen.push(*pod);
         }
         for pod in chosen {

@@ -64,12 +64,11 @@ pub fn step(api: &mut Api, name: &str, step: Step) {
                 pod["status"]["conditions"] = conditions;
             });
         }
-        Step::On => {
-            if pod["status"]["conditions"][0]["status"] != "True" {
-                let conditions = ready(api, "True");
-                api.update("Pod", name, |pod| pod["status"]["conditions"] = conditions);
-            }
+        Step::On if pod["status"]["conditions"][0]["status"] != "True" => {
+            let conditions = ready(api, "True");
+            api.update("Pod", name, |pod| pod["status"]["conditions"] = conditions);
         }
+        Step::On => {}
         Step::Succeed | Step::Fail if bound && !ended => {
             let phase = if step == Step::Fail {
                 "Failed"

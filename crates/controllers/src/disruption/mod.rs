@@ -1,7 +1,10 @@
 //! How many pods may be disrupted: the status of `PodDisruptionBudget`s.
 
+mod budgets;
+
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,41 +18,34 @@ use k8s_openapi::{
 };
 use kube::{
     Api,
-    api::{ListParams, PostParams},
+    api::PostParams,
     core::{DynamicObject, PartialObjectMeta},
     runtime::watcher::{self, Event},
 };
-use mosaic_api::LabelSelector;
 use parking_lot::Mutex;
-use tokio::sync::watch as channel;
 
+use self::budgets::{Budgets, Key};
 use crate::{
+    caches,
     context::Context,
     error::{Absent, Result},
-    runner::{self, Next, Queue},
+    runner::{self, Next},
     views::PodView,
     watch,
 };
 
 const CONCURRENCY: usize = 4;
-/// Pods often change together.
-const SETTLE: Duration = Duration::from_millis(100);
 /// How often a budget is counted anew without a reason, for what events do not tell.
 const RECOUNT: Duration = Duration::from_secs(300);
 /// How long an eviction may take before the pod counts as undisturbed again.
 const DISRUPTION_TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
-/// Pods that are read at once.
-const PAGE: u32 = 500;
 
 const ALLOWED: &str = "DisruptionAllowed";
-
-/// Namespace and name of a budget.
-type Key = (String, String);
 
 /// A budget, and what is to be known of its pods.
 struct Snapshot<'a> {
     budget: &'a PodDisruptionBudget,
-    pods: &'a [PodView],
+    pods: &'a [Arc<PodView>],
     /// How many pods the controllers of these pods want, or why nobody knows.
     scale: std::result::Result<i32, String>,
     now: Timestamp,
@@ -172,13 +168,13 @@ fn scaled(value: &IntOrString, total: i32) -> std::result::Result<i32, String> {
 /// The evictions that are still going on, and when the next of them has taken too long.
 fn disrupted_pods(
     status: &PodDisruptionBudgetStatus,
-    pods: &[PodView],
+    pods: &[Arc<PodView>],
     now: Timestamp,
 ) -> (BTreeMap<String, Time>, Option<Duration>) {
     let mut going_on = BTreeMap::new();
     let mut recheck: Option<Duration> = None;
     for (name, since) in status.disrupted_pods.iter().flatten() {
-        let alive = |pod: &&PodView| pod.metadata.deletion_timestamp.is_none();
+        let alive = |pod: &&Arc<PodView>| pod.metadata.deletion_timestamp.is_none();
         let pod = pods
             .iter()
             .filter(alive)
@@ -204,130 +200,60 @@ fn is_healthy(pod: &PodView, disrupted: Option<&BTreeMap<String, Time>>) -> bool
     pod.metadata.deletion_timestamp.is_none() && !is_disrupted && pod.is_ready()
 }
 
-/// The budgets and whom they are about, so that a pod's change reaches the right ones.
-#[derive(Debug, Default)]
-struct Budgets(HashMap<String, Vec<(String, LabelSelector)>>);
-
-impl Budgets {
-    fn apply(&mut self, budget: &PodDisruptionBudget) -> Option<Key> {
-        let key = key_of(budget)?;
-        let budgets = self.0.entry(key.0.clone()).or_default();
-        budgets.retain(|(name, _)| *name != key.1);
-        budgets.push((key.1.clone(), selector_of(budget)));
-        Some(key)
-    }
-
-    fn remove(&mut self, budget: &PodDisruptionBudget) {
-        let Some((namespace, name)) = key_of(budget) else {
-            return;
-        };
-        if let Some(budgets) = self.0.get_mut(&namespace) {
-            budgets.retain(|(known, _)| *known != name);
-            if budgets.is_empty() {
-                self.0.remove(&namespace);
-            }
-        }
-    }
-
-    fn about(&self, pod: &PodView) -> Vec<Key> {
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        let none = BTreeMap::new();
-        let labels = pod.metadata.labels.as_ref().unwrap_or(&none);
-        let budgets = self.0.get(namespace).into_iter().flatten();
-        let matching = budgets.filter(|(_, selector)| selector.matches(labels));
-        matching
-            .map(|(name, _)| (namespace.to_owned(), name.clone()))
-            .collect()
-    }
-}
-
-fn key_of(budget: &PodDisruptionBudget) -> Option<Key> {
-    Some((
-        budget.metadata.namespace.clone()?,
-        budget.metadata.name.clone()?,
-    ))
-}
-
-/// A selector that is not given, or cannot be read, selects nothing.
-fn selector_of(budget: &PodDisruptionBudget) -> LabelSelector {
-    let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-    let value = selector.and_then(|selector| serde_json::to_value(selector).ok());
-    LabelSelector::from_object(value.as_ref()).unwrap_or_else(|_| LabelSelector::nothing())
-}
-
 /// Keeps the status of disruption budgets up to date.
 pub(crate) async fn run(context: Context) {
     let (queue, requests) = runner::queue::<Key>();
-    let budgets = Mutex::new(Budgets::default());
-    // Pods are watched only while there is a budget.
-    let (wanted, gate) = channel::channel(false);
+    let budgets: Arc<Mutex<Budgets>> = Arc::default();
+    let (listening, to_queue) = (budgets.clone(), queue.clone());
+    caches::follow(&context.pods, move |change| {
+        for (key, settle) in listening.lock().moved(change) {
+            to_queue.add_after(key, settle);
+        }
+    });
     let api: Api<PodDisruptionBudget> = Api::all(context.client.clone());
     let watching = watch::events(api, watcher::Config::default(), |event| {
         let mut budgets = budgets.lock();
         match &event {
             Event::Init => *budgets = Budgets::default(),
             Event::InitApply(budget) | Event::Apply(budget) => {
+                let namespace = budget.metadata.namespace.as_deref().unwrap_or_default();
                 budgets
-                    .apply(budget)
+                    .apply(budget, || context.pods.in_namespace(namespace))
                     .into_iter()
                     .for_each(|key| queue.add(key));
             }
             Event::Delete(budget) => budgets.remove(budget),
             Event::InitDone => {}
         }
-        if !matches!(event, Event::Init | Event::InitApply(_)) {
-            wanted.send_if_modified(|wanted| {
-                std::mem::replace(wanted, !budgets.0.is_empty()) == budgets.0.is_empty()
-            });
-        }
     });
     tokio::join!(
         watching,
-        watch_pods(&context, gate, &budgets, &queue),
-        runner::work(
-            "disruption",
-            CONCURRENCY,
-            &queue,
-            requests,
-            |key| reconcile(&context, key)
-        ),
+        runner::work("disruption", CONCURRENCY, &queue, requests, |key| {
+            reconcile(&context, &budgets, key)
+        }),
     );
 }
 
-async fn watch_pods(
-    context: &Context,
-    mut gate: channel::Receiver<bool>,
-    budgets: &Mutex<Budgets>,
-    queue: &Queue<Key>,
-) {
-    loop {
-        if gate.wait_for(|wanted| *wanted).await.is_err() {
-            return;
-        }
-        let pods: Api<PodView> = Api::all(context.client.clone());
-        tokio::select! {
-            () = watch::objects(pods, watcher::Config::default(), |pod| {
-                budgets.lock().about(&pod).into_iter().for_each(|key| queue.add_after(key, SETTLE));
-            }) => {}
-            _ = gate.wait_for(|wanted| !*wanted) => {}
-        }
-    }
-}
-
-async fn reconcile(context: &Context, (namespace, name): Key) -> Result<Next> {
-    let budgets: Api<PodDisruptionBudget> = Api::namespaced(context.client.clone(), &namespace);
-    let Some(mut budget) = budgets.get_opt(&name).await? else {
+async fn reconcile(context: &Context, covered: &Mutex<Budgets>, key: Key) -> Result<Next> {
+    context.pods.ready().await;
+    let (namespace, name) = &key;
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(context.client.clone(), namespace);
+    let Some(mut budget) = budgets.get_opt(name).await? else {
         return Ok(Next::Done);
     };
     if budget.metadata.deletion_timestamp.is_some() {
         return Ok(Next::Done);
     }
-    let pods = select(context, &namespace, &selector_of(&budget)).await?;
+    let pods = covered.lock().pods(&key);
+    let pods: Vec<Arc<PodView>> = pods
+        .iter()
+        .filter_map(|pod| context.pods.get(pod))
+        .collect();
     let needs_scale = budget.spec.as_ref().is_some_and(|spec| {
         spec.max_unavailable.is_some() || matches!(spec.min_available, Some(IntOrString::String(_)))
     });
     let scale = if needs_scale {
-        scale(context, &namespace, &pods).await?
+        scale(context, namespace, &pods).await?
     } else {
         Ok(0)
     };
@@ -344,7 +270,7 @@ async fn reconcile(context: &Context, (namespace, name): Key) -> Result<Next> {
             Action::SetStatus(status) => {
                 budget.status = Some(status);
                 budgets
-                    .replace_status(&name, &PostParams::default(), &budget)
+                    .replace_status(name, &PostParams::default(), &budget)
                     .await
                     .or_absent()?;
             }
@@ -353,35 +279,11 @@ async fn reconcile(context: &Context, (namespace, name): Key) -> Result<Next> {
     Ok(next)
 }
 
-async fn select(
-    context: &Context,
-    namespace: &str,
-    selector: &LabelSelector,
-) -> Result<Vec<PodView>> {
-    if *selector == LabelSelector::nothing() {
-        return Ok(Vec::new());
-    }
-    let api: Api<PodView> = Api::namespaced(context.client.clone(), namespace);
-    let mut page = ListParams::default().limit(PAGE);
-    if !selector.is_everything() {
-        page = page.labels(&selector.to_string());
-    }
-    let mut pods = Vec::new();
-    loop {
-        let list = api.list(&page).await?;
-        pods.extend(list.items);
-        match list.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => return Ok(pods),
-        }
-    }
-}
-
 /// How many pods the controllers of these pods want altogether, or which one cannot be asked.
 async fn scale(
     context: &Context,
     namespace: &str,
-    pods: &[PodView],
+    pods: &[Arc<PodView>],
 ) -> Result<std::result::Result<i32, String>> {
     // Many pods have few controllers.
     let mut owners: HashMap<&str, &OwnerReference> = HashMap::new();
@@ -457,7 +359,7 @@ mod tests {
     use super::*;
     use crate::views::{ConditionView, PodStatusView};
 
-    fn pods(ready: usize, unready: usize) -> Vec<PodView> {
+    fn pods(ready: usize, unready: usize) -> Vec<Arc<PodView>> {
         (0..ready + unready)
             .map(|index| {
                 let status = if index < ready { "True" } else { "False" };
@@ -474,7 +376,7 @@ mod tests {
                     ..PodView::default()
                 };
                 pod.metadata.name = Some(format!("p{index}"));
-                pod
+                Arc::new(pod)
             })
             .collect()
     }
@@ -496,7 +398,7 @@ mod tests {
 
     fn status(
         budget: &PodDisruptionBudget,
-        pods: &[PodView],
+        pods: &[Arc<PodView>],
         scale: i32,
     ) -> PodDisruptionBudgetStatus {
         let snapshot = Snapshot {
@@ -511,7 +413,11 @@ mod tests {
         }
     }
 
-    fn figures(budget: &PodDisruptionBudget, pods: &[PodView], scale: i32) -> (i32, i32, i32, i32) {
+    fn figures(
+        budget: &PodDisruptionBudget,
+        pods: &[Arc<PodView>],
+        scale: i32,
+    ) -> (i32, i32, i32, i32) {
         let status = status(budget, pods, scale);
         (
             status.expected_pods.unwrap(),

@@ -1,0 +1,139 @@
+//! Ending pods that did not end by themselves: with a condition that says why, so that jobs can tell this from a
+//! failure of their own.
+
+use jiff::Timestamp;
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    error::{Absent, Error, Result},
+    informer::Key,
+    views::PodView,
+};
+
+/// Why a pod is ended: the reason and the message of its condition `DisruptionTarget`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Why {
+    pub(crate) reason: &'static str,
+    pub(crate) message: &'static str,
+}
+
+/// How a pod is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Its host is asked to end it, with the pod's own grace period.
+    Gracefully,
+    /// It is failed and removed: there is nobody to ask.
+    ByForce,
+}
+
+/// What to change in the status of a pod before it is deleted; nothing if that is told already.
+fn status(pod: &PodView, why: Option<Why>, how: How, now: Timestamp) -> Option<Value> {
+    let mut status = json!({});
+    let told = |condition: &crate::views::ConditionView| {
+        condition.type_ == "DisruptionTarget" && condition.status == "True"
+    };
+    if let Some(why) = why
+        && !pod.has_ended()
+        && !pod.status.conditions.iter().any(told)
+    {
+        let condition = json!({ "type": "DisruptionTarget", "status": "True", "reason": why.reason,
+            "message": why.message, "lastTransitionTime": now });
+        merge(&mut status, "conditions", json!([condition]));
+    }
+    if how == How::ByForce && !pod.has_ended() {
+        merge(&mut status, "phase", json!("Failed"));
+    }
+    status
+        .as_object()
+        .is_some_and(|status| !status.is_empty())
+        .then_some(status)
+}
+
+fn merge(status: &mut Value, key: &str, value: Value) {
+    if let Some(status) = status.as_object_mut() {
+        status.insert(key.to_owned(), value);
+    }
+}
+
+/// Ends a pod, if it is still this one. What is said of it before is said once.
+pub(crate) async fn end(
+    client: &Client,
+    key: &Key,
+    pod: &PodView,
+    why: Option<Why>,
+    how: How,
+) -> Result<()> {
+    let pods: Api<PodView> = Api::namespaced(client.clone(), &key.0);
+    let uid = pod.metadata.uid.clone();
+    if let Some(status) = status(pod, why, how, Timestamp::now()) {
+        let patch = Patch::Strategic(json!({ "metadata": { "uid": uid }, "status": status }));
+        let patched = pods
+            .patch_status(&key.1, &PatchParams::default(), &patch)
+            .await;
+        if is_gone(patched.or_absent())? {
+            return Ok(());
+        }
+    }
+    let preconditions = Preconditions {
+        uid,
+        resource_version: None,
+    };
+    let params = match how {
+        How::Gracefully => DeleteParams::default(),
+        How::ByForce => DeleteParams::default().grace_period(0),
+    };
+    is_gone(
+        pods.delete(&key.1, &params.preconditions(preconditions))
+            .await
+            .or_absent(),
+    )?;
+    Ok(())
+}
+
+/// Whether the pod is not there any more; another one of its name is not it.
+fn is_gone<T>(answer: Result<Option<T>>) -> Result<bool> {
+    match answer {
+        Ok(answer) => Ok(answer.is_none()),
+        Err(error) if is_another(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_another(error: &Error) -> bool {
+    let Error::Api(kube::Error::Api(status)) = error else {
+        return false;
+    };
+    status.code == 409 && status.message.contains("UID in precondition")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_is_told_why_it_ends_and_failed_only_where_nobody_else_can_end_it() {
+        let why = Some(Why {
+            reason: "DeletionByTest",
+            message: "for a test",
+        });
+        let pod =
+            |value: Value| serde_json::from_value::<PodView>(json!({ "status": value })).unwrap();
+        let told = json!({ "conditions": [{ "type": "DisruptionTarget", "status": "True" }] });
+        let now = Timestamp::UNIX_EPOCH;
+        let running = pod(json!({ "phase": "Running" }));
+        let gracefully = status(&running, why, How::Gracefully, now).unwrap();
+        assert_eq!(gracefully["conditions"][0]["reason"], "DeletionByTest");
+        assert_eq!(gracefully.get("phase"), None);
+        assert_eq!(
+            status(&running, why, How::ByForce, now).unwrap()["phase"],
+            "Failed"
+        );
+        assert_eq!(status(&pod(told), why, How::Gracefully, now), None);
+        let ended = pod(json!({ "phase": "Succeeded" }));
+        assert_eq!(status(&ended, why, How::ByForce, now), None);
+    }
+}

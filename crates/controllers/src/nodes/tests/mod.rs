@@ -1,0 +1,4 @@
+//! What is written about hosts, and who may be evicted when.
+
+mod hearing;
+mod plan;
