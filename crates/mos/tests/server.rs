@@ -57,25 +57,22 @@ fn only_one_server_uses_a_data_directory() {
 
 #[test]
 fn a_restart_renews_the_administrators_certificate_and_keeps_the_old_one_good() {
+    let line = |text: &str, key: &str| {
+        let line = text.lines().find(|line| line.contains(key));
+        line.unwrap().to_owned()
+    };
     let server = Server::start();
     let old = std::fs::read_to_string(server.kubeconfig()).unwrap();
     let server = server.restart();
     let new = std::fs::read_to_string(server.kubeconfig()).unwrap();
-    let certificate = |text: &str| {
-        let line = text
-            .lines()
-            .find(|line| line.contains("client-certificate-data"));
-        line.unwrap().to_owned()
-    };
-    assert_ne!(certificate(&old), certificate(&new));
+    let certificate = "client-certificate-data: ";
+    assert_ne!(line(&old, certificate), line(&new, certificate));
     server.run_line("get namespaces").ok();
 
     // The port is another one; everything else is the old file's.
-    let url = |text: &str| {
-        let line = text.lines().find(|line| line.contains("server: "));
-        line.unwrap().to_owned()
-    };
-    let copy = server.file("copy", &old.replace(&url(&old), &url(&new)));
+    let address = "server: ";
+    let text = old.replace(&line(&old, address), &line(&new, address));
+    let copy = server.file("copy", &text);
     output(
         command()
             .args(["get", "namespaces"])
