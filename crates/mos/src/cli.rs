@@ -5,8 +5,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::bench::BenchArgs;
 use crate::client::ConnectionArgs;
 use crate::commands::{
-    api_resources, apply, auth, completion, delete, describe, edit, events, explain, get, metadata,
-    version,
+    api_resources, apply, auth, completion, delete, describe, drain, edit, events, explain, get,
+    metadata, rollout, scale, top, version, why,
 };
 use crate::config;
 use crate::server::ServerArgs;
@@ -50,6 +50,13 @@ pub(crate) enum Command {
     Edit(edit::EditArgs),
     Label(metadata::LabelArgs),
     Annotate(metadata::AnnotateArgs),
+    Scale(scale::ScaleArgs),
+    Rollout(rollout::RolloutArgs),
+    Cordon(drain::CordonArgs),
+    Uncordon(drain::UncordonArgs),
+    Drain(drain::DrainArgs),
+    Why(why::WhyArgs),
+    Top(top::TopArgs),
     Events(events::EventsArgs),
     Explain(explain::ExplainArgs),
     ApiResources(api_resources::ApiResourcesArgs),
