@@ -8,7 +8,7 @@ use super::{MAX_BYTES, SelectorError, parse};
 use crate::names;
 
 /// What a requirement asks of a label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operator {
     /// `key in (a,b)`
     In,
@@ -31,7 +31,7 @@ pub enum Operator {
 }
 
 /// One condition of a selector.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Requirement {
     key: String,
     operator: Operator,
@@ -40,7 +40,7 @@ pub struct Requirement {
 }
 
 /// A label selector: every requirement must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct LabelSelector {
     /// Sorted by key.
     requirements: Vec<Requirement>,

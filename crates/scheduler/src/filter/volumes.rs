@@ -1,0 +1,157 @@
+//! Where a pod's volumes can be had.
+
+use std::sync::Arc;
+
+use crate::{
+    cluster::State,
+    filter::Failure,
+    model::{BindingMode, Claim, Node, NodeTerm, Pod, StorageClass, Volume},
+};
+
+/// What a pod's claims ask of hosts.
+#[derive(Debug, Default)]
+pub(crate) struct VolumeNeeds {
+    /// Something that no host can help, in words.
+    failure: Option<String>,
+    bound: Vec<(Box<str>, Arc<Volume>)>,
+    unbound: Vec<Unbound>,
+}
+
+#[derive(Debug)]
+struct Unbound {
+    claim: Arc<Claim>,
+    class: Arc<StorageClass>,
+    /// Volumes that are nobody's and would do, smallest first.
+    candidates: Vec<Arc<Volume>>,
+}
+
+impl VolumeNeeds {
+    pub(crate) fn new(state: &State, pod: &Pod) -> Self {
+        let mut needs = Self::default();
+        for name in &pod.claims {
+            if let Err(failure) = needs.add(state, pod, name) {
+                needs.failure = Some(failure);
+                break;
+            }
+        }
+        needs
+    }
+
+    /// What is wrong wherever the pod would be, in Kubernetes' words where it has them.
+    pub(crate) fn pod_failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bound.is_empty() && self.unbound.is_empty()
+    }
+
+    fn add(&mut self, state: &State, pod: &Pod, name: &str) -> Result<(), String> {
+        let volumes = &state.volumes;
+        let claim = volumes
+            .claim(pod.namespace(), name)
+            .ok_or_else(|| format!("persistentvolumeclaim {name:?} not found"))?;
+        if claim.leaving {
+            return Err(format!("persistentvolumeclaim {name:?} is being deleted"));
+        }
+        match &claim.volume {
+            Some(volume) if claim.bound => {
+                let known = volumes.volumes.get(volume).ok_or_else(|| {
+                    format!(
+                        "persistentvolume {volume:?} of persistentvolumeclaim {name:?} not found"
+                    )
+                })?;
+                self.bound.push((name.into(), known.clone()));
+                return Ok(());
+            }
+            // Named, but the volume's side has not agreed yet.
+            Some(_) => return Err("pod has unbound immediate PersistentVolumeClaims".to_owned()),
+            None => {}
+        }
+        let class = volumes.classes.get(&claim.class);
+        if claim.class.is_empty() {
+            return Err("pod has unbound immediate PersistentVolumeClaims".to_owned());
+        }
+        let class = class.ok_or_else(|| {
+            format!(
+                "storageclass {:?} of persistentvolumeclaim {name:?} not found",
+                claim.class
+            )
+        })?;
+        if class.binding == BindingMode::Immediate {
+            return Err("pod has unbound immediate PersistentVolumeClaims".to_owned());
+        }
+        let mut candidates: Vec<Arc<Volume>> = volumes
+            .volumes
+            .values()
+            .filter(|volume| suits(volume, claim))
+            .cloned()
+            .collect();
+        candidates.sort_by(|a, b| (a.size, &a.name).cmp(&(b.size, &b.name)));
+        self.unbound.push(Unbound {
+            claim: claim.clone(),
+            class: class.clone(),
+            candidates,
+        });
+        Ok(())
+    }
+
+    /// Why a host will not do, if so.
+    pub(crate) fn failure(&self, _state: &State, node: &Node) -> Option<Failure> {
+        for (claim, volume) in &self.bound {
+            if !reaches(volume.affinity.as_deref(), node) {
+                return Some(Failure::VolumeElsewhere {
+                    claim: claim.clone(),
+                    volume: volume.name.clone(),
+                });
+            }
+        }
+        let mut taken: Vec<&Arc<str>> = Vec::new();
+        for unbound in &self.unbound {
+            let failure = || Failure::NoVolume {
+                claim: (*unbound.claim.name).into(),
+            };
+            // A volume that is being made is made for one host.
+            if let Some(selected) = &unbound.claim.selected_node {
+                if **selected != *node.name {
+                    return Some(failure());
+                }
+                continue;
+            }
+            let mut free = unbound.candidates.iter();
+            let found = free.find(|volume| {
+                !taken.contains(&&volume.name) && reaches(volume.affinity.as_deref(), node)
+            });
+            match found {
+                Some(volume) => taken.push(&volume.name),
+                None => {
+                    let made = unbound.class.provisions
+                        && reaches(unbound.class.topologies.as_deref(), node);
+                    if !made {
+                        return Some(failure());
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+fn suits(volume: &Volume, claim: &Claim) -> bool {
+    let reserved = volume.claim.as_deref() == Some(&*claim.key());
+    (volume.available || reserved)
+        && volume.class == claim.class
+        && volume.size >= claim.size
+        && claim
+            .access_modes
+            .iter()
+            .all(|mode| volume.access_modes.contains(mode))
+        && claim
+            .selector
+            .as_ref()
+            .is_none_or(|selector| selector.matches(&volume.labels))
+}
+
+fn reaches(terms: Option<&[NodeTerm]>, node: &Node) -> bool {
+    terms.is_none_or(|terms| terms.iter().any(|term| term.matches(node)))
+}
