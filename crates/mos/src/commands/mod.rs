@@ -191,7 +191,13 @@ pub(crate) async fn not_found(client: &Client, target: &Target, error: ApiError)
 /// Reads an object; if there is none, says which may have been meant.
 pub(crate) async fn read(client: &Client, target: &Target) -> Result<Value, Failure> {
     let namespace = target.namespace.as_deref();
-    let read = client.get(&target.resource, namespace, &target.name, Form::Objects, &Query::new());
+    let read = client.get(
+        &target.resource,
+        namespace,
+        &target.name,
+        Form::Objects,
+        &Query::new(),
+    );
     match read.await {
         Ok(object) => Ok(object),
         Err(error) if error.is_not_found() => Err(not_found(client, target, error).await),

@@ -47,7 +47,9 @@ pub(crate) fn describe(object: &Value, related: &Related, now: Timestamp) -> Str
 /// A template of pods.
 pub(crate) fn template(template: &Value, now: Timestamp) -> String {
     let mut report = Report::new();
-    report.section("Pod Template", |report| pod::template(report, template, now));
+    report.section("Pod Template", |report| {
+        pod::template(report, template, now)
+    });
     report.finish()
 }
 

@@ -69,7 +69,9 @@ impl Eviction<'_> {
             if let Evicted::Blocked(why) = &state {
                 progress.message(&format!("{name}: {why}"));
             }
-            let mut states = states.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut states = states
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
             let old = states.insert(index, state.clone());
             if progress.is_hidden()
                 && let Evicted::Blocked(why) = &state
@@ -110,7 +112,9 @@ impl Eviction<'_> {
             },
         }
         drop(all);
-        let mut states = states.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut states = states
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         let unheard = || Evicted::Failed("nothing was heard of it".into());
         let ends = (0..pods.len()).map(|index| states.remove(&index).unwrap_or_else(unheard));
         Ok(ends.collect())
@@ -131,7 +135,11 @@ impl Eviction<'_> {
                 Err(error) if error.is_not_found() => break,
                 // Another pod has its name now, or somebody wrote at the same moment.
                 Err(error) if error.is_conflict() && self.dry_run == DryRun::None => {
-                    if there.borrow().as_ref().is_some_and(|some| !some.contains(uid)) {
+                    if there
+                        .borrow()
+                        .as_ref()
+                        .is_some_and(|some| !some.contains(uid))
+                    {
                         break;
                     }
                     sleep(UNANSWERED).await;
@@ -168,7 +176,9 @@ impl Eviction<'_> {
         let (namespace, name) = (meta::namespace(pod), meta::name(pod));
         let options = self.options(pod);
         if self.delete {
-            self.client.delete(self.pods, Some(namespace), name, &options).await?;
+            self.client
+                .delete(self.pods, Some(namespace), name, &options)
+                .await?;
             return Ok(());
         }
         let eviction = json!({
@@ -209,13 +219,22 @@ impl Eviction<'_> {
     }
 
     async fn follow_once(&self, told: &watch::Sender<There>) -> Result<(), ApiError> {
-        let list = self.client.list(self.pods, None, Form::Objects, &self.query).await?;
+        let list = self
+            .client
+            .list(self.pods, None, Form::Objects, &self.query)
+            .await?;
         let items = list.get("items").and_then(Value::as_array);
-        let there = items.into_iter().flatten().map(|pod| meta::uid(pod).to_owned());
+        let there = items
+            .into_iter()
+            .flatten()
+            .map(|pod| meta::uid(pod).to_owned());
         told.send_replace(Some(there.collect()));
         let mut query = self.query.clone();
         query.push(("resourceVersion", meta::resource_version(&list).to_owned()));
-        let events = self.client.watch(self.pods, None, Form::Objects, &query).await?;
+        let events = self
+            .client
+            .watch(self.pods, None, Form::Objects, &query)
+            .await?;
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {
             let (pod, is_there) = match event? {
@@ -226,7 +245,11 @@ impl Eviction<'_> {
             let uid = meta::uid(&pod).to_owned();
             told.send_if_modified(|there| {
                 let some = there.get_or_insert_default();
-                if is_there { some.insert(uid) } else { some.remove(&uid) }
+                if is_there {
+                    some.insert(uid)
+                } else {
+                    some.remove(&uid)
+                }
             });
         }
         Ok(())

@@ -155,7 +155,14 @@ async fn mark(
     let value = if away { json!(true) } else { Value::Null };
     let patch = json!({ "spec": { "unschedulable": value } });
     client
-        .patch(&host.resource, None, &host.name, PatchKind::Merge, &patch, &query)
+        .patch(
+            &host.resource,
+            None,
+            &host.name,
+            PatchKind::Merge,
+            &patch,
+            &query,
+        )
         .await?;
     Ok(format!("{} {done}{}", host.object_name(), dry_run.suffix()))
 }
@@ -230,7 +237,10 @@ async fn drain_one(
     let (going, staying): (Vec<_>, Vec<_>) = fates
         .into_iter()
         .partition(|(_, fate)| matches!(fate, Fate::Goes(_)));
-    let mut rows: Vec<Row> = staying.iter().map(|(pod, fate)| Row::staying(pod, fate)).collect();
+    let mut rows: Vec<Row> = staying
+        .iter()
+        .map(|(pod, fate)| Row::staying(pod, fate))
+        .collect();
     let eviction = Eviction {
         client,
         pods,
@@ -242,7 +252,12 @@ async fn drain_one(
     };
     let going: Vec<Value> = going.into_iter().map(|(pod, _)| pod).collect();
     let ends = eviction.run(&going).await?;
-    rows.extend(going.iter().zip(ends).map(|(pod, end)| Row::going(pod, end)));
+    rows.extend(
+        going
+            .iter()
+            .zip(ends)
+            .map(|(pod, end)| Row::going(pod, end)),
+    );
     rows.sort_by(|one, two| (&one.namespace, &one.name).cmp(&(&two.namespace, &two.name)));
     Ok(Drained {
         host: host.object_name(),
@@ -343,7 +358,12 @@ impl Drained {
                 cells
             });
             let headings = ["NAMESPACE", "POD", "OWNER", "RESULT", "REASON"];
-            output::print(&table::simple(&headings, rows.collect(), true, style::stdout()))?;
+            output::print(&table::simple(
+                &headings,
+                rows.collect(),
+                true,
+                style::stdout(),
+            ))?;
         }
         if self.in_the_way() == 0 {
             output::line(&format!("{} drained{}", self.host, dry_run.suffix()))?;
@@ -355,8 +375,13 @@ impl Drained {
         match self.in_the_way() {
             0 => Ok(()),
             count => {
-                let pods = if count == 1 { "1 pod is" } else { &format!("{count} pods are") };
-                let failure = Failure::new(format!("{} is not drained: {pods} still there", self.host));
+                let pods = if count == 1 {
+                    "1 pod is"
+                } else {
+                    &format!("{count} pods are")
+                };
+                let failure =
+                    Failure::new(format!("{} is not drained: {pods} still there", self.host));
                 Err(failure.hint("it stays cordoned; `mos uncordon` lets new pods onto it again"))
             }
         }

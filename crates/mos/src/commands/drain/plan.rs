@@ -52,7 +52,10 @@ pub(super) fn fate(pod: &Value, rules: &Rules) -> Fate {
         return Fate::Goes(None);
     }
     let owner = meta::controller(pod);
-    if owner.as_ref().is_some_and(|owner| owner.kind == "DaemonSet") {
+    if owner
+        .as_ref()
+        .is_some_and(|owner| owner.kind == "DaemonSet")
+    {
         let key = owner.map(|owner| (meta::namespace(pod).to_owned(), owner.name.to_owned()));
         let is_there = key.is_some_and(|key| rules.daemon_sets.contains(&key));
         return match (is_there, rules.ignore_daemon_sets) {
@@ -91,7 +94,10 @@ fn has_data(pod: &Value) -> bool {
 /// Who made a pod: `ReplicaSet/web-7d4`.
 pub(super) fn owner(pod: &Value) -> String {
     let owner = meta::controller(pod);
-    owner.map_or_else(|| "<none>".to_owned(), |owner| format!("{}/{}", owner.kind, owner.name))
+    owner.map_or_else(
+        || "<none>".to_owned(),
+        |owner| format!("{}/{}", owner.kind, owner.name),
+    )
 }
 
 /// The daemon sets that own some of these pods: namespace and name.
@@ -109,7 +115,11 @@ pub(super) fn refusal(host: &str, fates: &[(Value, Fate)]) -> Option<Failure> {
     let mut flags: BTreeSet<&str> = BTreeSet::new();
     for (pod, fate) in fates {
         if let Fate::Asks(why, flag) = fate {
-            lines.push(format!("\n  {}/{}: {why}", meta::namespace(pod), meta::name(pod)));
+            lines.push(format!(
+                "\n  {}/{}: {why}",
+                meta::namespace(pod),
+                meta::name(pod)
+            ));
             flags.insert(flag);
         }
     }
@@ -128,9 +138,11 @@ pub(super) fn refusal(host: &str, fates: &[(Value, Fate)]) -> Option<Failure> {
 /// What is to be said about pods that go.
 pub(super) fn warnings(fates: &[(Value, Fate)]) -> Vec<String> {
     let warnings = fates.iter().filter_map(|(pod, fate)| match fate {
-        Fate::Goes(Some(about)) => {
-            Some(format!("{}/{}: {about}", meta::namespace(pod), meta::name(pod)))
-        }
+        Fate::Goes(Some(about)) => Some(format!(
+            "{}/{}: {about}",
+            meta::namespace(pod),
+            meta::name(pod)
+        )),
         _ => None,
     });
     warnings.collect()
@@ -145,8 +157,7 @@ mod tests {
     fn pod(owner: Option<&str>, fields: Value) -> Value {
         let mut pod = json!({ "metadata": { "name": "p", "namespace": "shop" }, "spec": {} });
         if let Some(kind) = owner {
-            pod["metadata"]["ownerReferences"] =
-                json!([{ "kind": kind, "name": "o", "uid": "1", "apiVersion": "apps/v1", "controller": true }]);
+            pod["metadata"]["ownerReferences"] = json!([{ "kind": kind, "name": "o", "uid": "1", "apiVersion": "apps/v1", "controller": true }]);
         }
         for (key, value) in fields.as_object().unwrap() {
             pod[key] = value.clone();
@@ -184,15 +195,24 @@ mod tests {
         let goes = Fate::Goes(None);
         assert_eq!(fate(&plain, &nothing), goes);
         assert_eq!(fate(&ended, &nothing), goes);
-        assert!(matches!(fate(&data, &nothing), Fate::Asks(_, "--delete-emptydir-data")));
+        assert!(matches!(
+            fate(&data, &nothing),
+            Fate::Asks(_, "--delete-emptydir-data")
+        ));
         assert!(matches!(fate(&lone, &nothing), Fate::Asks(_, "--force")));
-        assert!(matches!(fate(&daemon, &nothing), Fate::Asks(_, "--ignore-daemonsets")));
+        assert!(matches!(
+            fate(&daemon, &nothing),
+            Fate::Asks(_, "--ignore-daemonsets")
+        ));
         assert!(matches!(fate(&mirror, &nothing), Fate::Stays(_)));
         assert!(matches!(fate(&data, &all), Fate::Goes(Some(_))));
         assert!(matches!(fate(&lone, &all), Fate::Goes(Some(_))));
         assert!(matches!(fate(&daemon, &all), Fate::Stays(_)));
         assert!(matches!(fate(&daemon, &orphaned), Fate::Goes(Some(_))));
-        let careful = Rules { force: false, ..orphaned };
+        let careful = Rules {
+            force: false,
+            ..orphaned
+        };
         assert!(matches!(fate(&daemon, &careful), Fate::Asks(_, "--force")));
     }
 

@@ -64,7 +64,10 @@ pub(super) async fn run(
     let mut report = Report::new(args.output, args.dry_run);
     for workload in workloads(client, discovery, &args.selected).await? {
         let result = change(client, &workload, step, args.dry_run).await;
-        report.add(&workload, result.map(|object| (object, step.done().to_owned())))?;
+        report.add(
+            &workload,
+            result.map(|object| (object, step.done().to_owned())),
+        )?;
     }
     report.finish()
 }
@@ -113,7 +116,13 @@ async fn undo_one(
         )),
         Undo::To(revision) => {
             let operations = history::operations(&object, &revision);
-            let written = send(client, workload, PatchKind::Operations, &operations, args.dry_run);
+            let written = send(
+                client,
+                workload,
+                PatchKind::Operations,
+                &operations,
+                args.dry_run,
+            );
             let line = format!("rolled back to revision {}", revision.number);
             Ok((written.await?, line))
         }
@@ -131,7 +140,14 @@ async fn send(
     let mut query: Query = vec![("fieldManager", "mos".into())];
     dry_run.add_to(&mut query);
     let namespace = target.namespace.as_deref();
-    let patched = client.patch(&target.resource, namespace, &target.name, kind, patch, &query);
+    let patched = client.patch(
+        &target.resource,
+        namespace,
+        &target.name,
+        kind,
+        patch,
+        &query,
+    );
     Ok(patched.await?)
 }
 
@@ -196,8 +212,7 @@ mod tests {
         let resume = patch(Step::Resume, Kind::Deployment, &paused).unwrap();
         assert_eq!(resume, json!({ "spec": { "paused": false } }));
         let restart = patch(Step::Restart, Kind::DaemonSet, &running).unwrap();
-        let annotation =
-            "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt";
+        let annotation = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt";
         assert_eq!(
             restart.pointer(annotation),
             Some(&json!("2026-09-21T13:33:20Z"))

@@ -180,11 +180,7 @@ pub(super) enum Undo {
 }
 
 /// Where to go back to: a revision by its number, or with 0 the one before the newest.
-pub(super) fn undo(
-    object: &Value,
-    revisions: &[Revision],
-    number: i64,
-) -> Result<Undo, Failure> {
+pub(super) fn undo(object: &Value, revisions: &[Revision], number: i64) -> Result<Undo, Failure> {
     let wanted = match (number, revisions) {
         (0, [.., previous, _]) => previous.clone(),
         (0, _) => return Err(Failure::new("there is no earlier revision to go back to")),

@@ -221,7 +221,12 @@ mod tests {
         assert_eq!(Counts::of(&object).serving_new(), 1);
         let set = json!({ "status": { "desiredNumberScheduled": 5, "updatedNumberScheduled": 4,
             "numberReady": 3, "numberAvailable": 2 } });
-        let counts = Counts { wanted: 5, updated: 4, ready: 3, available: 2 };
+        let counts = Counts {
+            wanted: 5,
+            updated: 4,
+            ready: 3,
+            available: 2,
+        };
         assert_eq!(Counts::of(&set), counts);
     }
 

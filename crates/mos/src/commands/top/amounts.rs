@@ -73,7 +73,9 @@ pub(super) fn of_pod(pod: &Value, which: &str) -> Amounts {
         let containers = pod.pointer(pointer).and_then(Value::as_array);
         containers.into_iter().flatten()
     };
-    let mut sum = list("/spec/containers").map(own).fold(Amounts::default(), Amounts::plus);
+    let mut sum = list("/spec/containers")
+        .map(own)
+        .fold(Amounts::default(), Amounts::plus);
     let (mut sidecars, mut most) = (Amounts::default(), Amounts::default());
     for container in list("/spec/initContainers") {
         if container.get("restartPolicy").and_then(Value::as_str) == Some("Always") {
@@ -116,7 +118,10 @@ mod tests {
             "overhead": { "cpu": "10m" },
         } });
         let amounts = of_pod(&pod, "requests");
-        assert_eq!((amounts.cpu_text(), amounts.memory_text()), ("1410m".into(), "1024Mi".into()));
+        assert_eq!(
+            (amounts.cpu_text(), amounts.memory_text()),
+            ("1410m".into(), "1024Mi".into())
+        );
         pod["spec"]["resources"] = json!({ "requests": { "memory": "2Gi" } });
         assert_eq!(of_pod(&pod, "requests").memory_text(), "2048Mi");
         assert_eq!(of_pod(&pod, "requests").cpu_text(), "1410m");

@@ -150,15 +150,25 @@ async fn nodes(
     if let Some(measured) = measured(discovery, "nodes") {
         // Not every server of measurements knows field selectors.
         let measurements = client.list_all(measured, None, &Query::new()).await?;
-        return Ok(report::used_of_nodes(&nodes, &measurements, args.common.sort_by));
+        return Ok(report::used_of_nodes(
+            &nodes,
+            &measurements,
+            args.common.sort_by,
+        ));
     }
     tell_what_is_shown();
     let mut query = Query::new();
     // Pods that have ended hold nothing.
     let alive = "status.phase!=Succeeded,status.phase!=Failed";
     query.push(("fieldSelector", alive.to_owned()));
-    let pods = client.list_all(discovery.resolve("pods")?, None, &query).await?;
-    Ok(report::requested_of_nodes(&nodes, &pods, args.common.sort_by))
+    let pods = client
+        .list_all(discovery.resolve("pods")?, None, &query)
+        .await?;
+    Ok(report::requested_of_nodes(
+        &nodes,
+        &pods,
+        args.common.sort_by,
+    ))
 }
 
 async fn pods(client: &Client, discovery: &Discovery, args: &PodsArgs) -> Result<Report, Failure> {
@@ -172,9 +182,17 @@ async fn pods(client: &Client, discovery: &Discovery, args: &PodsArgs) -> Result
         if let Some(name) = &args.common.name {
             measurements.retain(|one| mosaic_api::meta::name(one) == name);
         }
-        return Ok(report::used_of_pods(&measurements, args.all_namespaces, args.common.sort_by));
+        return Ok(report::used_of_pods(
+            &measurements,
+            args.all_namespaces,
+            args.common.sort_by,
+        ));
     }
     tell_what_is_shown();
     let pods = list(client, discovery.resolve("pods")?, namespace, &args.common).await?;
-    Ok(report::requested_of_pods(&pods, args.all_namespaces, args.common.sort_by))
+    Ok(report::requested_of_pods(
+        &pods,
+        args.all_namespaces,
+        args.common.sort_by,
+    ))
 }

@@ -56,19 +56,40 @@ impl Report {
     pub(super) fn headings(&self) -> &'static [&'static str] {
         match self.kind {
             Kind::NodesRequested => &[
-                "NAME", "CPU(requested)", "CPU(allocatable)", "CPU%", "MEMORY(requested)",
-                "MEMORY(allocatable)", "MEMORY%", "PODS",
+                "NAME",
+                "CPU(requested)",
+                "CPU(allocatable)",
+                "CPU%",
+                "MEMORY(requested)",
+                "MEMORY(allocatable)",
+                "MEMORY%",
+                "PODS",
             ],
             Kind::NodesUsed => &[
-                "NAME", "CPU(used)", "CPU(allocatable)", "CPU%", "MEMORY(used)",
-                "MEMORY(allocatable)", "MEMORY%",
+                "NAME",
+                "CPU(used)",
+                "CPU(allocatable)",
+                "CPU%",
+                "MEMORY(used)",
+                "MEMORY(allocatable)",
+                "MEMORY%",
             ],
             Kind::PodsRequested { namespaces: false } => &[
-                "NAME", "CPU(requested)", "CPU(limit)", "MEMORY(requested)", "MEMORY(limit)", "NODE",
+                "NAME",
+                "CPU(requested)",
+                "CPU(limit)",
+                "MEMORY(requested)",
+                "MEMORY(limit)",
+                "NODE",
             ],
             Kind::PodsRequested { namespaces: true } => &[
-                "NAMESPACE", "NAME", "CPU(requested)", "CPU(limit)", "MEMORY(requested)",
-                "MEMORY(limit)", "NODE",
+                "NAMESPACE",
+                "NAME",
+                "CPU(requested)",
+                "CPU(limit)",
+                "MEMORY(requested)",
+                "MEMORY(limit)",
+                "NODE",
             ],
             Kind::PodsUsed { namespaces: false } => &["NAME", "CPU(used)", "MEMORY(used)"],
             Kind::PodsUsed { namespaces: true } => {
@@ -122,7 +143,11 @@ impl Report {
                 row
             }
             Kind::PodsRequested { namespaces } => {
-                let mut row = if namespaces { vec![line.namespace.clone()] } else { Vec::new() };
+                let mut row = if namespaces {
+                    vec![line.namespace.clone()]
+                } else {
+                    Vec::new()
+                };
                 row.extend([
                     name(),
                     amounts.cpu_text(),
@@ -134,7 +159,11 @@ impl Report {
                 row
             }
             Kind::PodsUsed { namespaces } => {
-                let mut row = if namespaces { vec![line.namespace.clone()] } else { Vec::new() };
+                let mut row = if namespaces {
+                    vec![line.namespace.clone()]
+                } else {
+                    Vec::new()
+                };
                 row.extend([name(), amounts.cpu_text(), amounts.memory_text()]);
                 row
             }
@@ -143,9 +172,7 @@ impl Report {
 
     /// The same for scripts: processors in thousandths, memory in bytes.
     pub(super) fn as_data(&self) -> Value {
-        let numbers = |amounts: Amounts| {
-            json!({ "cpuMillis": amounts.cpu.milli_value(), "memoryBytes": amounts.memory.value() })
-        };
+        let numbers = |amounts: Amounts| json!({ "cpuMillis": amounts.cpu.milli_value(), "memoryBytes": amounts.memory.value() });
         let (first, second) = match self.kind {
             Kind::NodesRequested => ("requested", Some("allocatable")),
             Kind::NodesUsed => ("used", Some("allocatable")),
@@ -185,7 +212,10 @@ impl Report {
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// Hosts, and what their pods ask for.
@@ -272,7 +302,8 @@ mod tests {
     }
 
     fn pod(name: &str, host: &str, cpu: &str, phase: &str) -> Value {
-        let resources = json!({ "requests": { "cpu": cpu, "memory": "1Gi" }, "limits": { "memory": "2Gi" } });
+        let resources =
+            json!({ "requests": { "cpu": cpu, "memory": "1Gi" }, "limits": { "memory": "2Gi" } });
         json!({ "metadata": { "name": name, "namespace": "shop" },
             "spec": { "nodeName": host, "containers": [{ "resources": resources }] }, "status": { "phase": phase } })
     }
@@ -303,7 +334,10 @@ mod tests {
 
     #[test]
     fn pods_are_shown_with_requests_and_limits() {
-        let pods = [pod("a", "h1", "500m", "Running"), pod("b", "", "2", "Pending")];
+        let pods = [
+            pod("a", "h1", "500m", "Running"),
+            pod("b", "", "2", "Pending"),
+        ];
         let rows = requested_of_pods(&pods, true, SortBy::Cpu).rows(true);
         assert_eq!(rows[0].join(" "), "shop b 2000m - 1024Mi 2048Mi <none>");
         assert_eq!(rows[2].join(" "), " TOTAL 2500m - 2048Mi 4096Mi ");
@@ -311,11 +345,17 @@ mod tests {
 
     #[test]
     fn measurements_are_shown_where_there_are_some() {
-        let measured = [json!({ "metadata": { "name": "h1" }, "usage": { "cpu": "1500000000n", "memory": "2Gi" } })];
+        let measured = [
+            json!({ "metadata": { "name": "h1" }, "usage": { "cpu": "1500000000n", "memory": "2Gi" } }),
+        ];
         let rows = used_of_nodes(&[node("h1"), node("h2")], &measured, SortBy::Memory).rows(false);
-        assert_eq!(rows, [["h1", "1500m", "4000m", "37%", "2048Mi", "8192Mi", "25%"]]);
+        assert_eq!(
+            rows,
+            [["h1", "1500m", "4000m", "37%", "2048Mi", "8192Mi", "25%"]]
+        );
         let usage = json!([{ "usage": { "cpu": "1", "memory": "1Mi" } }, { "usage": { "cpu": "1m", "memory": "1" } }]);
-        let measured = [json!({ "metadata": { "name": "p", "namespace": "shop" }, "containers": usage })];
+        let measured =
+            [json!({ "metadata": { "name": "p", "namespace": "shop" }, "containers": usage })];
         let rows = used_of_pods(&measured, false, SortBy::Cpu).rows(false);
         assert_eq!(rows, [["p", "1001m", "2Mi"]]);
     }
