@@ -6,8 +6,8 @@ use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 use crate::bench::BenchArgs;
 use crate::client::ConnectionArgs;
 use crate::commands::{
-    api_resources, apply, auth, completion, delete, describe, edit, events, explain, get, metadata,
-    sim, version,
+    api_resources, apply, auth, completion, delete, describe, drain, edit, events, explain, get,
+    metadata, rollout, scale, sim, top, version, why,
 };
 use crate::config;
 use crate::failure::Failure;
@@ -52,6 +52,13 @@ pub(crate) enum Command {
     Edit(edit::EditArgs),
     Label(metadata::LabelArgs),
     Annotate(metadata::AnnotateArgs),
+    Scale(scale::ScaleArgs),
+    Rollout(rollout::RolloutArgs),
+    Cordon(drain::CordonArgs),
+    Uncordon(drain::UncordonArgs),
+    Drain(drain::DrainArgs),
+    Why(why::WhyArgs),
+    Top(top::TopArgs),
     Events(events::EventsArgs),
     Explain(explain::ExplainArgs),
     ApiResources(api_resources::ApiResourcesArgs),

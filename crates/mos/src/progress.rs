@@ -36,6 +36,17 @@ impl Progress {
             .set_message(text.chars().take(60).collect::<String>());
     }
 
+    /// So many of so many are done.
+    pub(crate) fn set(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done.min(total));
+    }
+
+    /// Whether nobody sees it.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.bar.is_hidden()
+    }
+
     /// One object is done.
     pub(crate) fn step(&self) {
         self.bar.inc(1);

@@ -35,6 +35,19 @@ impl Call {
         }
     }
 
+    /// A part of an object that has a path of its own.
+    pub(crate) fn of_part(
+        verb: &'static str,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        part: &str,
+    ) -> Self {
+        let mut call = Self::new(verb, resource, namespace, Some(name));
+        call.what = format!("{}/{part}", call.what);
+        call
+    }
+
     /// A path outside of the objects.
     pub(crate) fn raw(path: &str) -> Self {
         Self {
@@ -126,6 +139,21 @@ impl ApiError {
     /// The resource version or the continue token is too old.
     pub(crate) fn is_gone(&self) -> bool {
         self.status().is_some_and(|status| status.code == 410)
+    }
+
+    /// It is to be tried again later: an eviction that a disruption budget does not allow now.
+    pub(crate) fn is_too_many(&self) -> bool {
+        self.status().is_some_and(|status| status.code == 429)
+    }
+
+    /// What the server said: the causes, if it gave some that say more than the message.
+    pub(crate) fn causes(&self) -> Vec<&str> {
+        let details = self.status().and_then(|status| status.details.as_ref());
+        let causes = details.iter().flat_map(|details| &details.causes);
+        causes
+            .map(|cause| cause.message.as_str())
+            .filter(|message| !message.is_empty())
+            .collect()
     }
 
     /// The object itself is not acceptable, so that editing it can help.

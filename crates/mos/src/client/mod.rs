@@ -57,6 +57,8 @@ pub(crate) enum PatchKind {
     Apply,
     /// JSON merge patch.
     Merge,
+    /// JSON patch: a list of operations.
+    Operations,
 }
 
 impl PatchKind {
@@ -65,6 +67,7 @@ impl PatchKind {
             // JSON is YAML.
             Self::Apply => "application/apply-patch+yaml",
             Self::Merge => "application/merge-patch+json",
+            Self::Operations => "application/json-patch+json",
         }
     }
 }
@@ -223,6 +226,50 @@ impl Client {
         let path = with_query(resource.path(namespace, Some(name)), query);
         let body = Some((kind.content_type(), patch.to_string()));
         self.json(Method::PATCH, &path, JSON, body, call).await
+    }
+
+    /// Reads a part of an object that has a path of its own, such as `scale`.
+    pub(crate) async fn get_part(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        part: &'static str,
+    ) -> Result<Value, ApiError> {
+        let call = Call::of_part("get", resource, namespace, name, part);
+        let path = part_path(resource, namespace, name, part);
+        self.json(Method::GET, &path, JSON, None, call).await
+    }
+
+    /// Changes a part of an object by a merge patch.
+    pub(crate) async fn merge_part(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        part: &'static str,
+        patch: &Value,
+        query: &Query,
+    ) -> Result<Value, ApiError> {
+        let call = Call::of_part("patch", resource, namespace, name, part);
+        let path = with_query(part_path(resource, namespace, name, part), query);
+        let body = Some((PatchKind::Merge.content_type(), patch.to_string()));
+        self.json(Method::PATCH, &path, JSON, body, call).await
+    }
+
+    /// Sends something to a part of an object, such as an eviction.
+    pub(crate) async fn create_part(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        part: &'static str,
+        object: &Value,
+    ) -> Result<Value, ApiError> {
+        let call = Call::of_part("create", resource, namespace, name, part);
+        let path = part_path(resource, namespace, name, part);
+        let body = Some((JSON, object.to_string()));
+        self.json(Method::POST, &path, JSON, body, call).await
     }
 
     /// Deletes an object; the answer is the object or a status.
@@ -400,6 +447,10 @@ async fn within<F: Future>(limit: Option<Duration>, future: F) -> Result<F::Outp
 fn warning_text(header: &str) -> Option<&str> {
     let start = header.find('"')?;
     header.get(start + 1..)?.strip_suffix('"')
+}
+
+fn part_path(resource: &Resource, namespace: Option<&str>, name: &str, part: &str) -> String {
+    format!("{}/{part}", resource.path(namespace, Some(name)))
 }
 
 /// A path with a query.

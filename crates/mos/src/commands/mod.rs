@@ -6,22 +6,28 @@ pub(crate) mod auth;
 pub(crate) mod completion;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod drain;
 pub(crate) mod edit;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod metadata;
+pub(crate) mod rollout;
+pub(crate) mod scale;
 pub(crate) mod sim;
+pub(crate) mod top;
 pub(crate) mod version;
 mod wait;
+pub(crate) mod why;
 
 use clap::ValueEnum;
 use mosaic_api::meta;
 use serde_json::Value;
 
 use crate::cli::Command;
-use crate::client::{Client, ConnectionArgs, Discovery, Query, Resource};
+use crate::client::{ApiError, Client, ConnectionArgs, Discovery, Form, Query, Resource};
 use crate::failure::Failure;
+use crate::nearest::did_you_mean;
 use crate::selection::{self, Arguments, Target};
 
 /// Runs a client command.
@@ -35,6 +41,13 @@ pub(crate) async fn run(command: Command, connection: &ConnectionArgs) -> Result
         Command::Edit(args) => edit::run(args, connection).await,
         Command::Label(args) => metadata::label(args, connection).await,
         Command::Annotate(args) => metadata::annotate(args, connection).await,
+        Command::Scale(args) => scale::run(args, connection).await,
+        Command::Rollout(args) => rollout::run(args, connection).await,
+        Command::Cordon(args) => drain::cordon(args, connection).await,
+        Command::Uncordon(args) => drain::uncordon(args, connection).await,
+        Command::Drain(args) => drain::drain(args, connection).await,
+        Command::Why(args) => why::run(args, connection).await,
+        Command::Top(args) => top::run(args, connection).await,
         Command::Events(args) => events::run(args, connection).await,
         Command::Explain(args) => explain::run(args, connection).await,
         Command::ApiResources(args) => api_resources::run(args, connection).await,
@@ -163,6 +176,31 @@ pub(crate) async fn targets(
         found.extend(objects.iter().map(|object| target(resource, object)));
     }
     Ok(found)
+}
+
+/// An object that was not found, with the names that may have been meant.
+pub(crate) async fn not_found(client: &Client, target: &Target, error: ApiError) -> Failure {
+    let failure = Failure::from(error);
+    let query = Query::new();
+    let list = client.list_all(&target.resource, target.namespace.as_deref(), &query);
+    // Whoever may read one need not be allowed to list all.
+    let objects = list.await.unwrap_or_default();
+    match did_you_mean(&target.name, objects.iter().map(meta::name)) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// Reads an object; if there is none, says which may have been meant.
+pub(crate) async fn read(client: &Client, target: &Target) -> Result<Value, Failure> {
+    let namespace = target.namespace.as_deref();
+    let (query, form) = (Query::new(), Form::Objects);
+    let read = client.get(&target.resource, namespace, &target.name, form, &query);
+    match read.await {
+        Ok(object) => Ok(object),
+        Err(error) if error.is_not_found() => Err(not_found(client, target, error).await),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn target(resource: &Resource, object: &Value) -> Target {

@@ -14,8 +14,10 @@ use crate::readiness::{Readiness, readiness};
 use crate::selection::Target;
 
 /// What a wait sees.
-enum Seen<'a> {
+pub(super) enum Seen<'a> {
+    /// The object as it is.
     Present(&'a Value),
+    /// It is not there.
     Absent,
 }
 
@@ -126,7 +128,7 @@ fn timed_out(target: &Target, limit: Duration, what: &str) -> Failure {
 }
 
 /// Looks at an object now and at each change, until `decide` decides.
-async fn until(
+pub(super) async fn until(
     client: &Client,
     target: &Target,
     mut decide: impl FnMut(Seen<'_>) -> Option<Result<(), Failure>>,

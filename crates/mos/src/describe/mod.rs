@@ -44,6 +44,15 @@ pub(crate) fn describe(object: &Value, related: &Related, now: Timestamp) -> Str
     report.finish()
 }
 
+/// A template of pods.
+pub(crate) fn template(template: &Value, now: Timestamp) -> String {
+    let mut report = Report::new();
+    report.section("Pod Template", |report| {
+        pod::template(report, template, now)
+    });
+    report.finish()
+}
+
 fn events(report: &mut Report, events: Option<&[Value]>, now: Timestamp) {
     match events {
         None => report.field("Events", "<not readable>"),

@@ -1,0 +1,173 @@
+//! Where a pod can be and why, worked out from what the API shows, by the rules that the scheduler goes by.
+
+use mosaic_api::meta;
+use mosaic_scheduler::model::{Claim, Namespace, Node, StorageClass, Volume};
+use mosaic_scheduler::{Cluster, Pod, PodKey, explain, explain_placement};
+use serde_json::Value;
+
+use crate::client::{Client, Discovery, Query};
+use crate::failure::Failure;
+
+/// What is to be said about a pod's place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Placement {
+    /// Why no host will do, or why it is where it is.
+    pub(super) words: Option<String>,
+    /// Whether its host says that it is ready, if the pod has one and the host is there.
+    pub(super) host_is_ready: Option<bool>,
+    /// Whether its host is there, if the pod has one and hosts could be read.
+    pub(super) host_exists: Option<bool>,
+}
+
+/// Reads what decides about a pod's place, and explains it.
+pub(super) async fn of_pod(
+    client: &Client,
+    discovery: &Discovery,
+    pod: &Value,
+) -> Result<Placement, Failure> {
+    let list = async |name: &str| -> Result<Vec<Value>, Failure> {
+        let resource = discovery.resolve(name)?;
+        Ok(client.list_all(resource, None, &Query::new()).await?)
+    };
+    let objects = Objects {
+        nodes: list("nodes").await?,
+        pods: list("pods").await?,
+        namespaces: list("namespaces").await?,
+        claims: list("persistentvolumeclaims").await?,
+        volumes: list("persistentvolumes").await?,
+        classes: list("storageclasses.storage.k8s.io").await?,
+    };
+    Ok(placement(&objects, pod))
+}
+
+/// What decides about a pod's place.
+#[derive(Debug, Default)]
+struct Objects {
+    nodes: Vec<Value>,
+    pods: Vec<Value>,
+    namespaces: Vec<Value>,
+    claims: Vec<Value>,
+    volumes: Vec<Value>,
+    classes: Vec<Value>,
+}
+
+fn placement(objects: &Objects, pod: &Value) -> Placement {
+    let host = pod.pointer("/spec/nodeName").and_then(Value::as_str);
+    let host = host.filter(|name| !name.is_empty());
+    let node = host.map(|host| objects.nodes.iter().find(|node| meta::name(node) == host));
+    let mut placement = Placement {
+        host_exists: node.map(|node| node.is_some()),
+        host_is_ready: node.flatten().map(is_ready),
+        words: None,
+    };
+    let Ok(wanted) = Pod::from_json(pod.to_string().as_bytes()) else {
+        return placement;
+    };
+    let cluster = cluster(objects);
+    placement.words = match host {
+        None => explain(&cluster, &wanted).map(|why| format!("{why}.")),
+        Some(_) => {
+            let key: &PodKey = &wanted.key;
+            explain_placement(&cluster, key).map(|report| report.to_string())
+        }
+    };
+    placement
+}
+
+/// What a scheduler would know. What cannot be read does not count.
+fn cluster(objects: &Objects) -> Cluster {
+    fn each<T, E>(
+        objects: &[Value],
+        read: impl Fn(&[u8]) -> Result<T, E>,
+    ) -> impl Iterator<Item = T> {
+        objects
+            .iter()
+            .filter_map(move |object| read(object.to_string().as_bytes()).ok())
+    }
+    let mut cluster = Cluster::new();
+    for namespace in each(&objects.namespaces, Namespace::from_json) {
+        cluster.upsert_namespace(namespace);
+    }
+    for class in each(&objects.classes, StorageClass::from_json) {
+        cluster.upsert_storage_class(class);
+    }
+    for volume in each(&objects.volumes, Volume::from_json) {
+        cluster.upsert_volume(volume);
+    }
+    for claim in each(&objects.claims, Claim::from_json) {
+        cluster.upsert_claim(claim);
+    }
+    for node in each(&objects.nodes, Node::from_json) {
+        cluster.upsert_node(node);
+    }
+    for pod in each(&objects.pods, Pod::from_json) {
+        cluster.upsert_pod(pod);
+    }
+    cluster
+}
+
+fn is_ready(node: &Value) -> bool {
+    let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|condition| {
+        let is =
+            |field: &str, value: &str| condition.get(field).and_then(Value::as_str) == Some(value);
+        is("type", "Ready") && is("status", "True")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(name: &str, cpu: &str) -> Value {
+        json!({ "metadata": { "name": name }, "status": {
+            "allocatable": { "cpu": cpu, "memory": "8Gi", "pods": "110" },
+            "conditions": [{ "type": "Ready", "status": "True" }],
+        } })
+    }
+
+    fn pod(name: &str, host: Option<&str>) -> Value {
+        let container =
+            json!({ "name": "c", "image": "i", "resources": { "requests": { "cpu": "2" } } });
+        json!({ "metadata": { "name": name, "namespace": "shop", "uid": name },
+            "spec": { "nodeName": host, "containers": [container] }, "status": {} })
+    }
+
+    #[test]
+    fn a_pod_that_fits_nowhere_is_told_how_near_it_came() {
+        let objects = Objects {
+            nodes: vec![node("h1", "1"), node("h2", "1500m")],
+            ..Objects::default()
+        };
+        let words = placement(&objects, &pod("a", None)).words.unwrap();
+        assert!(
+            words.contains("2 hosts") && words.contains("cpu") && words.contains("h2"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn a_pod_that_has_a_place_is_told_of_the_others() {
+        let placed = pod("a", Some("h1"));
+        let objects = Objects {
+            nodes: vec![node("h1", "4"), node("h2", "4")],
+            pods: vec![placed.clone()],
+            ..Objects::default()
+        };
+        let placement = placement(&objects, &placed);
+        let words = placement.words.unwrap();
+        assert!(
+            words.contains("h1") && words.contains("2 of 2 hosts would do"),
+            "{words}"
+        );
+        assert_eq!(
+            (placement.host_exists, placement.host_is_ready),
+            (Some(true), Some(true))
+        );
+        let lost = super::placement(&objects, &pod("b", Some("gone")));
+        assert_eq!((lost.host_exists, lost.host_is_ready), (Some(false), None));
+    }
+}

@@ -1,0 +1,441 @@
+//! Commands for workloads and hosts, against a server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod common;
+
+use common::Server;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::{Value, json};
+
+const WEB: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {team: a}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: main, image: \"busybox:2\"}]}
+";
+
+/// Writes an object's status, as its controller or its host would.
+fn set_status(server: &Server, api_version: &str, kind: &str, name: &str, status: Value) {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let kubeconfig = Kubeconfig::read_from(server.kubeconfig()).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .unwrap();
+        let client = kube::Client::try_from(config).unwrap();
+        let api: Api<DynamicObject> = match kind {
+            "Node" => Api::all_with(client, &resource),
+            _ => Api::namespaced_with(client, "default", &resource),
+        };
+        let patch = Patch::Merge(json!({ "status": status }));
+        api.patch_status(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    });
+}
+
+/// Applies pods, as soon as their account is there.
+fn apply_pods(server: &Server, pods: &[Value]) {
+    let text: String = pods.iter().map(|pod| format!("---\n{pod}\n")).collect();
+    for _ in 0..500 {
+        if server.apply(&text, "").code == 0 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    server.apply(&text, "").ok();
+}
+
+fn node(server: &Server, name: &str) {
+    let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name, "labels": { "room": "a" } } });
+    server.apply(&node.to_string(), "").ok();
+    set_status(
+        server,
+        "v1",
+        "Node",
+        name,
+        json!({ "allocatable": { "cpu": "4", "memory": "8Gi", "pods": "110" },
+            "conditions": [{ "type": "Ready", "status": "True" }] }),
+    );
+}
+
+fn pod(name: &str, host: Option<&str>, cpu: &str) -> Value {
+    let container =
+        json!({ "name": "main", "image": "busybox", "resources": { "requests": { "cpu": cpu } } });
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "labels": { "app": name } },
+        "spec": { "nodeName": host, "containers": [container] } })
+}
+
+/// An object of the server, as JSON.
+fn read(server: &Server, what: &str) -> Value {
+    let text = server.run_line(&format!("get {what} -o json")).ok();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn owned(mut pod: Value, owner: &Value) -> Value {
+    pod["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"], "controller": true,
+    }]);
+    pod
+}
+
+#[test]
+fn workloads_are_scaled_and_what_cannot_be_says_why() {
+    let server = Server::start();
+    server.apply(WEB, "").ok();
+    let scaled = server.run_line("scale deployment/web --replicas 5").ok();
+    assert_eq!(scaled, "deployment.apps/web scaled\n");
+    assert_eq!(read(&server, "deploy/web")["spec"]["replicas"], 5);
+    let error = server
+        .run_line("scale deploy web --current-replicas 2 --replicas 3")
+        .failed(1);
+    assert!(
+        error.contains("expected 2 replicas, but 5 are wanted"),
+        "{error}"
+    );
+    server
+        .run_line("scale deploy web --current-replicas 5 --replicas 3")
+        .ok();
+    let data = server
+        .run_line("scale deploy -l team=a --replicas 4 -o json")
+        .ok();
+    let data: Value = serde_json::from_str(&data).unwrap();
+    assert_eq!(
+        (&data["kind"], &data["spec"]["replicas"]),
+        (&json!("Scale"), &json!(4))
+    );
+    let dry = server
+        .run_line("scale deploy web --replicas 9 --dry-run=server")
+        .ok();
+    assert_eq!(dry, "deployment.apps/web scaled (server dry run)\n");
+    assert_eq!(read(&server, "deploy/web")["spec"]["replicas"], 4);
+    let error = server.run_line("scale deploy wbe --replicas 1").failed(1);
+    assert!(error.contains("did you mean `web`?"), "{error}");
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    server.apply(map, "").ok();
+    let error = server.run_line("scale cm/a --replicas 1").failed(1);
+    assert!(error.contains("configmap/a cannot be scaled"), "{error}");
+    server.run_line("scale deploy/web").failed(2);
+}
+
+#[test]
+fn a_rollout_is_held_goes_on_and_starts_anew() {
+    let server = Server::start();
+    server.apply(WEB, "").ok();
+    assert_eq!(
+        server.run_line("rollout pause deploy/web").ok(),
+        "deployment.apps/web paused\n"
+    );
+    let error = server.run_line("rollout pause deploy/web").failed(1);
+    assert!(error.contains("it is paused already"), "{error}");
+    let error = server.run_line("rollout restart deploy/web").failed(1);
+    assert!(error.contains("mos rollout resume"), "{error}");
+    assert_eq!(
+        server.run_line("rollout resume deploy/web").ok(),
+        "deployment.apps/web resumed\n"
+    );
+    assert_eq!(
+        server.run_line("rollout restart deploy/web").ok(),
+        "deployment.apps/web restarted\n"
+    );
+    let annotations = &read(&server, "deploy/web")["spec"]["template"]["metadata"]["annotations"];
+    assert!(
+        annotations["kubectl.kubernetes.io/restartedAt"].is_string(),
+        "{annotations}"
+    );
+    let error = server.run_line("rollout status cm/x").failed(1);
+    assert!(error.contains("is not rolled out"), "{error}");
+}
+
+#[test]
+fn the_status_of_a_rollout_tells_how_far_it_is_and_when_it_fails() {
+    let server = Server::start();
+    // Nobody else writes its status while it is paused at a generation of one's own.
+    let web = WEB.replace("kind: Deployment", "kind: DaemonSet");
+    let web = web.replace("  replicas: 2\n", "");
+    server.apply(&web, "").ok();
+    let generation = read(&server, "ds/web")["metadata"]["generation"].clone();
+    let status = |updated: u32, available: u32| {
+        json!({ "observedGeneration": generation, "desiredNumberScheduled": 3, "currentNumberScheduled": 3,
+            "numberMisscheduled": 0, "numberReady": available, "updatedNumberScheduled": updated,
+            "numberAvailable": available })
+    };
+    set_status(&server, "apps/v1", "DaemonSet", "web", status(1, 2));
+    let line = server.run_line("rollout status ds/web --watch=false").ok();
+    assert_eq!(line, "daemonset.apps/web: 1 of 3 updated\n");
+    let data = server
+        .run_line("rollout status ds/web --watch=false -o json")
+        .ok();
+    let data: Value = serde_json::from_str(&data).unwrap();
+    assert_eq!(data["state"], "Progressing");
+    assert_eq!(
+        data["replicas"],
+        json!({ "wanted": 3, "updated": 1, "ready": 2, "available": 2 })
+    );
+    set_status(&server, "apps/v1", "DaemonSet", "web", status(3, 3));
+    let line = server.run_line("rollout status ds/web").ok();
+    assert_eq!(line, "daemonset.apps/web successfully rolled out\n");
+
+    server.apply(WEB, "").ok();
+    let failed = json!({ "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+        "message": "it took too long", "lastUpdateTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z" });
+    set_status(
+        &server,
+        "apps/v1",
+        "Deployment",
+        "web",
+        json!({ "conditions": [failed] }),
+    );
+    let error = server.run_line("rollout status deploy/web").failed(1);
+    assert!(
+        error.contains("it took too long") && error.contains("mos rollout undo"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_workload_goes_back_to_an_earlier_template() {
+    let server = Server::start();
+    // Stateful sets keep their history in objects that anybody can write.
+    let set = WEB.replace("kind: Deployment", "kind: StatefulSet");
+    server.apply(&set, "").ok();
+    let owner = read(&server, "statefulset/web");
+    for number in [1, 2] {
+        let mut template = owner["spec"]["template"].clone();
+        template["spec"]["containers"][0]["image"] = json!(format!("busybox:{number}"));
+        let mut revision = owned(
+            json!({ "apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": number,
+                "metadata": { "name": format!("web-{number}"), "labels": { "app": "web" },
+                    "annotations": { "kubernetes.io/change-cause": format!("image {number}") } } }),
+            &owner,
+        );
+        template["$patch"] = json!("replace");
+        revision["data"] = json!({ "spec": { "template": template } });
+        server.apply(&revision.to_string(), "").ok();
+    }
+    let history = server.run_line("rollout history statefulset/web").ok();
+    assert_eq!(
+        history,
+        "statefulset.apps/web\nREVISION   CHANGE-CAUSE\n1          image 1\n2          image 2\n"
+    );
+    let one = server
+        .run_line("rollout history statefulset/web --revision 1")
+        .ok();
+    assert!(
+        one.contains("busybox:1") && !one.contains("busybox:2"),
+        "{one}"
+    );
+    let error = server
+        .run_line("rollout history statefulset/web --revision 7")
+        .failed(1);
+    assert!(
+        error.contains("there is no revision 7") && error.contains("there are 1, 2"),
+        "{error}"
+    );
+    let undone = server.run_line("rollout undo statefulset/web").ok();
+    assert_eq!(undone, "statefulset.apps/web rolled back to revision 1\n");
+    let image = |set: &Value| set["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    assert_eq!(image(&read(&server, "statefulset/web")), "busybox:1");
+    let again = server
+        .run_line("rollout undo statefulset/web --to-revision 1")
+        .ok();
+    assert!(again.contains("not rolled back"), "{again}");
+}
+
+#[test]
+fn a_host_is_drained_of_what_may_go() {
+    let server = Server::start();
+    node(&server, "host-1");
+    assert_eq!(
+        server.run_line("cordon host-1").ok(),
+        "node/host-1 cordoned\n"
+    );
+    assert_eq!(
+        server.run_line("cordon node/host-1").ok(),
+        "node/host-1 already cordoned\n"
+    );
+    assert_eq!(
+        server.run_line("uncordon -l room=a").ok(),
+        "node/host-1 uncordoned\n"
+    );
+    let error = server.run_line("cordon hots-1").failed(1);
+    assert!(error.contains("did you mean `host-1`?"), "{error}");
+
+    let set = WEB
+        .replace("kind: Deployment", "kind: ReplicaSet")
+        .replace("replicas: 2", "replicas: 0");
+    server.apply(&set, "").ok();
+    let daemons = WEB
+        .replace("kind: Deployment", "kind: DaemonSet")
+        .replace("  replicas: 2\n", "");
+    server.apply(&daemons, "").ok();
+    let (set, daemons) = (read(&server, "rs/web"), read(&server, "ds/web"));
+    apply_pods(
+        &server,
+        &[
+            owned(pod("kept", Some("host-1"), "1"), &daemons),
+            owned(pod("held", Some("host-1"), "1"), &set),
+            owned(pod("moved", Some("host-1"), "1"), &set),
+            pod("lone", Some("host-1"), "1"),
+        ],
+    );
+    let budget = json!({ "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": { "name": "held" },
+        "spec": { "minAvailable": 1, "selector": { "matchLabels": { "app": "held" } } } });
+    server.apply(&budget.to_string(), "").ok();
+    let ready =
+        json!({ "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] });
+    set_status(&server, "v1", "Pod", "held", ready);
+
+    let error = server.run_line("drain host-1").failed(1);
+    assert!(
+        error.contains("default/kept: of a daemon set")
+            && error.contains("default/lone: nothing will replace it")
+            && error.contains("--force and --ignore-daemonsets agree"),
+        "{error}"
+    );
+    let drain = "drain host-1 --ignore-daemonsets --force --grace-period 0";
+    let tried = server.run_line(&format!("{drain} --dry-run=server -o json"));
+    let data: Value = serde_json::from_str(&tried.out).unwrap();
+    let results: Vec<(String, String)> = data[0]["pods"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pod| {
+            (
+                pod["name"].as_str().unwrap().to_owned(),
+                pod["result"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect();
+    let line = |name: &str, result: &str| (name.to_owned(), result.to_owned());
+    assert_eq!(
+        results,
+        [
+            line("held", "Blocked"),
+            line("kept", "Kept"),
+            line("lone", "Would go"),
+            line("moved", "Would go")
+        ]
+    );
+    assert_eq!(tried.code, 1);
+    assert!(
+        data[0]["pods"][0]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("budget"),
+        "{data}"
+    );
+    assert!(
+        read(&server, "pods")["items"].as_array().unwrap().len() == 4,
+        "nothing went"
+    );
+
+    server.run_line("delete pdb held").ok();
+    let drained = server.run_line(drain).ok();
+    assert!(
+        drained.ends_with("node/host-1 drained\n")
+            && drained.contains("kept")
+            && drained.contains("Kept")
+            && drained.matches("Evicted").count() == 3,
+        "{drained}"
+    );
+    let left = read(&server, "pods");
+    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+    assert_eq!(read(&server, "node/host-1")["spec"]["unschedulable"], true);
+}
+
+#[test]
+fn a_pod_says_why_it_waits_and_why_it_is_where_it_is() {
+    let server = Server::start();
+    node(&server, "host-1");
+    apply_pods(
+        &server,
+        &[pod("large", None, "6"), pod("placed", Some("host-1"), "1")],
+    );
+    let why = server.run_line("why large").ok();
+    assert!(
+        why.starts_with("pod/large waits for a host\n")
+            && why.contains("host-1")
+            && why.contains("cpu"),
+        "{why}"
+    );
+    let why = server.run_line("why pod/placed -o json").ok();
+    let why: Value = serde_json::from_str(&why).unwrap();
+    let place = why["answers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|answer| answer["about"] == "place")
+        .unwrap();
+    assert_eq!(place["what"], "is on host-1");
+    assert!(
+        place["because"]
+            .to_string()
+            .contains("1 of 1 hosts would do"),
+        "{place}"
+    );
+    let error = server.run_line("why lrage").failed(1);
+    assert!(error.contains("did you mean `large`?"), "{error}");
+}
+
+#[test]
+fn what_is_asked_for_is_shown_where_nothing_is_measured() {
+    let server = Server::start();
+    node(&server, "host-1");
+    node(&server, "host-2");
+    apply_pods(
+        &server,
+        &[
+            pod("a", Some("host-2"), "1"),
+            pod("b", Some("host-2"), "500m"),
+            pod("c", None, "2"),
+        ],
+    );
+    let top = server.run_line("top nodes");
+    assert!(
+        top.err.contains("no measurements are served"),
+        "{}",
+        top.err
+    );
+    let lines: Vec<Vec<&str>> = top
+        .out
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines[0][..3],
+        ["NAME", "CPU(requested)", "CPU(allocatable)"]
+    );
+    assert_eq!(
+        lines[1],
+        [
+            "host-2", "1500m", "4000m", "37%", "0Mi", "8192Mi", "0%", "2"
+        ]
+    );
+    assert_eq!(lines[3][..3], ["TOTAL", "1500m", "8000m"]);
+    let pods = server.run_line("top pods -o json").ok();
+    let pods: Value = serde_json::from_str(&pods).unwrap();
+    assert_eq!(pods["items"][0]["name"], "c");
+    assert_eq!(pods["total"]["requested"]["cpuMillis"], 3500);
+    let error = server.run_line("top pods nobody").failed(1);
+    assert!(error.contains("there is no `nobody`"), "{error}");
+}
