@@ -183,13 +183,14 @@ pub fn kinds() -> Vec<Kind> {
             "v1",
             json!({"spec": {"replicas": 0, "selector": {"app": "matrix"}, "template": pod_template()}}),
         ),
+        // Before the service of that name, with which they would go.
+        namespaced("Endpoints", "endpoints", "v1", json!({"subsets": []})),
         namespaced(
             "Service",
             "services",
             "v1",
             json!({"spec": {"selector": {"app": "matrix"}, "ports": [{"name": "http", "port": 80}]}}),
         ),
-        namespaced("Endpoints", "endpoints", "v1", json!({"subsets": []})),
         namespaced(
             "EndpointSlice",
             "endpointslices.discovery.k8s.io",

@@ -39,7 +39,7 @@ pub(super) fn policy(spec: &Spec, container: &Container) -> Policy {
 /// Whether a container has ended for good.
 pub(super) fn is_finished(spec: &Spec, container: &Container, state: &ContainerState) -> bool {
     match &state.run {
-        Run::Exited(termination) => !state.starting && !restarts(spec, container, termination.code),
+        Run::Exited(end) => !state.starting && !state.again && !restarts(spec, container, end.code),
         _ => false,
     }
 }
