@@ -162,7 +162,10 @@ impl Failure {
                 needed,
                 ..
             } if capacity >= needed => share(needed.saturating_sub(*free), *needed),
-            Self::Insufficient { .. } => 0.99,
+            // However empty it is, it is too small: the largest of those is nearest.
+            Self::Insufficient {
+                capacity, needed, ..
+            } => 0.99 + share(needed.saturating_sub(*capacity), *needed) / 100.0,
             Self::Skewed { skew, most, .. } => {
                 share(i64::from(skew.saturating_sub(*most)), i64::from(*skew))
             }

@@ -215,7 +215,7 @@ mod tests {
         let annotation = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt";
         assert_eq!(
             restart.pointer(annotation),
-            Some(&json!("2026-09-21T13:33:20Z"))
+            Some(&json!("2026-09-21T14:13:20Z"))
         );
         for (step, kind, object) in [
             (Step::Pause, Kind::Deployment, &paused),
