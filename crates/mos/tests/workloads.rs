@@ -402,14 +402,11 @@ fn what_is_asked_for_is_shown_where_nothing_is_measured() {
     let server = Server::start();
     node(&server, "host-1");
     node(&server, "host-2");
-    apply_pods(
-        &server,
-        &[
-            pod("a", Some("host-2"), "1"),
-            pod("b", Some("host-2"), "500m"),
-            pod("c", None, "2"),
-        ],
-    );
+    // A pod that nobody gives a host.
+    let mut homeless = pod("c", None, "2");
+    homeless["spec"]["schedulerName"] = json!("nobody");
+    let [a, b] = [("a", "1"), ("b", "500m")].map(|(name, cpu)| pod(name, Some("host-2"), cpu));
+    apply_pods(&server, &[a, b, homeless]);
     let top = server.run_line("top nodes");
     assert!(
         top.err.contains("no measurements are served"),
