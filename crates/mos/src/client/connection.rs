@@ -270,11 +270,13 @@ async fn resolve(args: &ConnectionArgs) -> Result<(Config, Origin), Failure> {
 }
 
 pub(super) async fn connect(args: &ConnectionArgs) -> Result<Client, Failure> {
-    let (config, origin) = resolve(args).await?;
+    let (mut config, origin) = resolve(args).await?;
     let namespace = args
         .namespace
         .clone()
         .unwrap_or_else(|| config.default_namespace.clone());
+    // Who types a command wants to hear of a refusal now; commands that wait say that they do.
+    config.default_retry = false;
     let inner = kube::Client::try_from(config).map_err(|error| {
         let (context, files) = (&origin.context, origin.files());
         Failure::new(format!(
