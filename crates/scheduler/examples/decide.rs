@@ -47,6 +47,15 @@ fn main() {
             "spread over zones and hosts, self anti-affinity",
             &constrained,
         );
+        measure(
+            &mut cluster,
+            "the same, each pod with labels of its own",
+            &|pod| {
+                constrained(pod);
+                pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] =
+                    pod["metadata"]["name"].clone();
+            },
+        );
         measure(&mut cluster, "a pool by taint and label", &pool);
         unschedulable(&mut cluster);
         let start = Instant::now();

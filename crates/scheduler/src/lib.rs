@@ -16,6 +16,7 @@
 //! Every test of a host is Kubernetes', as its documentation describes it; where something differs, the
 //! item says so.
 
+mod anchors;
 mod bits;
 mod cluster;
 mod decide;

@@ -109,6 +109,13 @@ impl Profile {
         annotated.or_else(scheduler).unwrap_or(&Self::SPREADING)
     }
 
+    /// What the pod's annotation `mosaic/profile` says that no profile is called, which somebody should be
+    /// told of.
+    pub fn unknown(pod: &Pod) -> Option<&str> {
+        let annotated = pod.class.template.profile.as_deref()?;
+        Self::named(annotated).is_none().then_some(annotated)
+    }
+
     /// Whether this scheduler is who the pod's `spec.schedulerName` asks for. Others' pods are left alone.
     pub fn is_ours(pod: &Pod) -> bool {
         let name = &*pod.class.template.scheduler;

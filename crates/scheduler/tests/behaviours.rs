@@ -7,7 +7,7 @@ use common::{
     claim, class, cluster, decided, host, host_for, key, node, owned, placed, plain, pod, set,
     volume, why_not,
 };
-use mosaic_scheduler::{Cluster, Decision, Event, Pod, could_help};
+use mosaic_scheduler::{Cluster, Decision, Event, Pod, Profile, could_help};
 use serde_json::{Value, json};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -433,4 +433,20 @@ fn a_pod_is_woken_by_others_only_if_they_can_help() {
 fn the_state_can_be_handed_from_thread_to_thread() {
     fn is_send<T: Send>(_: &T) {}
     is_send(&Cluster::new());
+}
+
+#[test]
+fn a_pod_chooses_its_profile_by_annotation_or_scheduler_name() {
+    let mut object = plain("a", "1", "1Gi");
+    assert_eq!(Profile::of(&pod(&object)).name, "spreading");
+    assert!(Profile::is_ours(&pod(&object)));
+    object["spec"]["schedulerName"] = json!("mosaic-packing");
+    assert_eq!(Profile::of(&pod(&object)).name, "packing");
+    object["metadata"]["annotations"] = json!({ "mosaic/profile": "packing-memory" });
+    assert_eq!(Profile::of(&pod(&object)).name, "packing-memory");
+    assert_eq!(Profile::unknown(&pod(&object)), None);
+    object["metadata"]["annotations"] = json!({ "mosaic/profile": "stacking" });
+    assert_eq!(Profile::unknown(&pod(&object)), Some("stacking"));
+    object["spec"]["schedulerName"] = json!("somebody-else");
+    assert!(!Profile::is_ours(&pod(&object)));
 }

@@ -1,9 +1,6 @@
 //! Classes of pods, and where their pods are.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::terms::{Role, Terms};
 use crate::{
@@ -27,7 +24,8 @@ pub(crate) struct ClassEntry {
 pub(crate) struct Classes {
     entries: Slab<ClassEntry>,
     index: HashMap<Arc<Class>, ClassIndex>,
-    templates: HashSet<Arc<Template>>,
+    /// Templates, and how many classes have each.
+    templates: HashMap<Arc<Template>, u32>,
 }
 
 impl Classes {
@@ -55,13 +53,7 @@ impl Classes {
             entry.pods += 1;
             return (index, entry.class.clone());
         }
-        let template = match self.templates.get(&class.template) {
-            Some(known) => known.clone(),
-            None => {
-                self.templates.insert(class.template.clone());
-                class.template.clone()
-            }
-        };
+        let template = self.share(&class.template);
         let class = Arc::new(class.with_template(template));
         let entry = ClassEntry {
             class: class.clone(),
@@ -93,13 +85,26 @@ impl Classes {
         for (term, role) in owned(&entry.class.template) {
             terms.disown(term, index, role);
         }
-        let template = entry.class.template.clone();
-        drop(entry);
-        // Held by the set and by this variable, and by pods that somebody else still looks at.
-        if Arc::strong_count(&template) <= 2 {
-            self.templates.remove(&template);
+        if let Some(classes) = self.templates.get_mut(&entry.class.template) {
+            *classes -= 1;
+            if *classes == 0 {
+                self.templates.remove(&entry.class.template);
+            }
         }
         true
+    }
+
+    /// The template that is equal to this one and known already, or this one; one more class has it.
+    fn share(&mut self, template: &Arc<Template>) -> Arc<Template> {
+        let known = self.templates.get_key_value(template);
+        let shared = known.map_or(template, |(known, _)| known).clone();
+        *self.templates.entry(shared.clone()).or_default() += 1;
+        shared
+    }
+
+    /// How many templates there are.
+    pub(super) fn templates(&self) -> usize {
+        self.templates.len()
     }
 
     pub(super) fn count(&mut self, index: ClassIndex, node: NodeIndex, leaving: bool, more: bool) {

@@ -290,9 +290,10 @@ impl State {
             }
         }
         if self.classes.iter().count() != fresh.classes.iter().count()
+            || self.classes.templates() != fresh.classes.templates()
             || self.terms.iter().count() != fresh.terms.iter().count()
         {
-            return Err("there are too many classes or terms, or too few".to_owned());
+            return Err("there are too many classes, templates or terms, or too few".to_owned());
         }
         let nominated = |state: &Self| -> BTreeMap<Arc<str>, usize> {
             state

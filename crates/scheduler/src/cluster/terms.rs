@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    model::PodTerm,
+    anchors::Anchors,
+    model::{Labels, PodTerm},
     slab::{ClassIndex, Slab, TermIndex},
 };
 
@@ -29,6 +30,7 @@ pub(crate) struct TermEntry {
 pub(crate) struct Terms {
     entries: Slab<TermEntry>,
     index: HashMap<Arc<PodTerm>, TermIndex>,
+    anchors: Anchors,
     generation: u64,
 }
 
@@ -50,6 +52,15 @@ impl Terms {
         self.entries.iter()
     }
 
+    /// Terms that may be about a pod with these labels.
+    pub(crate) fn candidates(
+        &self,
+        labels: &Labels,
+    ) -> impl Iterator<Item = (TermIndex, &TermEntry)> {
+        let candidates = self.anchors.candidates(labels);
+        candidates.filter_map(|index| Some((index, self.entries.get(index)?)))
+    }
+
     pub(super) fn own(&mut self, term: &Arc<PodTerm>, class: ClassIndex, role: Role) {
         if let Some(index) = self.index.get(term).copied()
             && let Some(entry) = self.entries.get_mut(index)
@@ -63,6 +74,8 @@ impl Terms {
         };
         let index = self.entries.insert(entry);
         self.index.insert(term.clone(), index);
+        self.anchors
+            .insert(std::iter::once(&term.pods.labels), index);
         self.touch();
     }
 
@@ -83,6 +96,8 @@ impl Terms {
         if entry.owners.is_empty() {
             self.entries.remove(index);
             self.index.remove(term);
+            self.anchors
+                .remove(std::iter::once(&term.pods.labels), index);
             self.touch();
         }
     }

@@ -35,6 +35,7 @@ use self::{
     tally::{ScopeKey, TallyKey},
 };
 use crate::{
+    anchors::Anchors,
     bits::Bits,
     cluster::{State, images},
     model::{Class, Node, NodeAffinity, NodeTerm, Pod, Toleration},
@@ -96,6 +97,10 @@ pub(crate) struct Memo {
     pub topologies: Table<Arc<str>, Topology>,
     pub scopes: Table<ScopeKey, Scope>,
     pub tallies: Table<TallyKey, Tally>,
+    /// Tallies by the labels that they count pods with.
+    tallies_by_label: Anchors,
+    /// Tallies by the UID of the controller whose pods they count.
+    tallies_by_owner: HashMap<Box<str>, Vec<u32>>,
     /// Which tallies count the pods of a class.
     class_tallies: Vec<Option<Vec<u32>>>,
     plans: Vec<Option<Arc<Plan>>>,
@@ -163,7 +168,7 @@ impl Memo {
         {
             return terms.clone();
         }
-        let matching = state.terms.iter().filter(|(_, entry)| {
+        let matching = state.terms.candidates(&class.labels).filter(|(_, entry)| {
             entry
                 .term
                 .pods

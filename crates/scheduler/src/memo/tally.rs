@@ -224,6 +224,18 @@ impl Memo {
                 }
             }
         }
+        match &**matcher {
+            Matcher::Owner { uid, .. } => {
+                self.tallies_by_owner
+                    .entry(uid.clone())
+                    .or_default()
+                    .push(row);
+            }
+            Matcher::Selectors(selectors) => {
+                let selectors = selectors.iter().map(|selector| &selector.labels);
+                self.tallies_by_label.insert(selectors, row);
+            }
+        }
         self.bytes += tally.counts.len() * 4 + 512;
         self.tallies.push(key, tally)
     }
@@ -275,8 +287,15 @@ impl Memo {
         let Some(entry) = state.classes.get(class) else {
             return Vec::new();
         };
-        let rows = (0u32..).zip(&self.tallies.rows);
-        let matching = rows.filter(|(_, (key, _))| key.matcher.matches(state, &entry.class));
-        matching.map(|(row, _)| row).collect()
+        let class = &entry.class;
+        let owner = class.owner.as_ref();
+        let owned = owner.and_then(|owner| self.tallies_by_owner.get(&owner.uid));
+        let candidates = self.tallies_by_label.candidates(&class.labels);
+        let candidates = candidates.chain(owned.into_iter().flatten().copied());
+        let matches = |row: &u32| {
+            let key = self.tallies.key(*row);
+            key.is_some_and(|key| key.matcher.matches(state, class))
+        };
+        candidates.filter(matches).collect()
     }
 }

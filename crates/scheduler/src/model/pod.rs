@@ -59,7 +59,7 @@ impl fmt::Debug for PodKey {
 pub struct PodGroup {
     /// Its name within the namespace.
     pub name: Arc<str>,
-    /// How many pods it has.
+    /// How many pods it has; 1 if the pod does not say so in figures.
     pub size: u32,
 }
 
