@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use hyper::body::Body as HttpBody;
 use mosaic_auth::User;
 
@@ -47,7 +47,37 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         request.extensions_mut().insert(self.user.clone());
+        announce_length(&mut request);
         let app = self.app.clone();
         Box::pin(async move { Ok(handler::handle(app, request).await) })
+    }
+}
+
+/// Says how long the body is, as a connection would: a body of unknown length is given the room of the longest, of which
+/// there is little, and parts of the platform send hundreds of small ones at a time.
+fn announce_length<B: HttpBody>(request: &mut Request<B>) {
+    if let Some(length) = request.body().size_hint().exact() {
+        request
+            .headers_mut()
+            .entry(header::CONTENT_LENGTH)
+            .or_insert_with(|| length.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Full, StreamBody};
+
+    use super::*;
+
+    #[test]
+    fn a_body_whose_length_is_known_is_announced() {
+        let mut known = Request::new(Full::new(Bytes::from("{}")));
+        announce_length(&mut known);
+        assert_eq!(known.headers().get(header::CONTENT_LENGTH).unwrap(), "2");
+        let pieces = futures::stream::empty::<Result<hyper::body::Frame<Bytes>, Infallible>>();
+        let mut unknown = Request::new(StreamBody::new(pieces));
+        announce_length(&mut unknown);
+        assert_eq!(unknown.headers().get(header::CONTENT_LENGTH), None);
     }
 }

@@ -34,7 +34,7 @@ pub(crate) enum How {
 fn status(pod: &PodView, why: Option<Why>, how: How, now: Timestamp) -> Option<Value> {
     let mut status = json!({});
     let told = |condition: &crate::views::ConditionView| {
-        condition.type_ == "DisruptionTarget" && condition.status == "True"
+        &*condition.type_ == "DisruptionTarget" && &*condition.status == "True"
     };
     if let Some(why) = why
         && !pod.has_ended()
@@ -59,7 +59,7 @@ fn merge(status: &mut Value, key: &str, value: Value) {
     }
 }
 
-/// Ends a pod, if it is still this one. What is said of it before is said once.
+/// Ends a pod, if it is still this one, and says why before.
 pub(crate) async fn end(
     client: &Client,
     key: &Key,
@@ -67,38 +67,54 @@ pub(crate) async fn end(
     why: Option<Why>,
     how: How,
 ) -> Result<()> {
-    let pods: Api<PodView> = Api::namespaced(client.clone(), &key.0);
-    let uid = pod.metadata.uid.clone();
-    if let Some(status) = status(pod, why, how, Timestamp::now()) {
-        let patch = Patch::Strategic(json!({ "metadata": { "uid": uid }, "status": status }));
-        let patched = pods
-            .patch_status(&key.1, &PatchParams::default(), &patch)
-            .await;
-        if is_gone(patched.or_absent())? {
-            return Ok(());
-        }
+    if tell(client, key, pod, why, how).await? {
+        delete(client, key, pod, how).await?;
     }
+    Ok(())
+}
+
+/// Says in a pod's status why it ends, if that is not said already. False if the pod is gone.
+pub(crate) async fn tell(
+    client: &Client,
+    key: &Key,
+    pod: &PodView,
+    why: Option<Why>,
+    how: How,
+) -> Result<bool> {
+    let Some(status) = status(pod, why, how, Timestamp::now()) else {
+        return Ok(true);
+    };
+    let pods: Api<PodView> = Api::namespaced(client.clone(), &key.0);
+    let patch = json!({ "metadata": { "uid": pod.metadata.uid }, "status": status });
+    let patched = pods
+        .patch_status(&key.1, &PatchParams::default(), &Patch::Strategic(patch))
+        .await;
+    is_there(patched.or_absent())
+}
+
+/// Deletes a pod, if it is still this one.
+pub(crate) async fn delete(client: &Client, key: &Key, pod: &PodView, how: How) -> Result<()> {
+    let pods: Api<PodView> = Api::namespaced(client.clone(), &key.0);
     let preconditions = Preconditions {
-        uid,
+        uid: pod.metadata.uid.clone(),
         resource_version: None,
     };
     let params = match how {
         How::Gracefully => DeleteParams::default(),
         How::ByForce => DeleteParams::default().grace_period(0),
     };
-    is_gone(
-        pods.delete(&key.1, &params.preconditions(preconditions))
-            .await
-            .or_absent(),
-    )?;
+    let deleted = pods
+        .delete(&key.1, &params.preconditions(preconditions))
+        .await;
+    is_there(deleted.or_absent())?;
     Ok(())
 }
 
-/// Whether the pod is not there any more; another one of its name is not it.
-fn is_gone<T>(answer: Result<Option<T>>) -> Result<bool> {
+/// Whether the pod is still there; another one of its name is not it.
+fn is_there<T>(answer: Result<Option<T>>) -> Result<bool> {
     match answer {
-        Ok(answer) => Ok(answer.is_none()),
-        Err(error) if is_another(&error) => Ok(true),
+        Ok(answer) => Ok(answer.is_some()),
+        Err(error) if is_another(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }

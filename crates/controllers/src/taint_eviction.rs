@@ -3,6 +3,9 @@
 //! A host's taint, or a pod that comes to such a host, makes one key to look at. Looking at it means to work out
 //! anew how long the pod may stay, from the taints as they are at that moment: so a taint that goes away cancels what was
 //! planned, and nothing has to be found and taken out of a queue.
+//!
+//! Why a pod is deleted is said in its status before. On a silent host nobody can end the pod in between, and
+//! replacing it is urgent: there it is deleted first, and told after.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -17,12 +20,16 @@ use crate::{
     error::Result,
     events::{self, Events},
     informer::{Change, Informer, Key, key_of},
+    nodes::UNREACHABLE,
     runner::{self, Next, Queue},
     views::{Endures, NO_EXECUTE, NodeView, PodView, TaintView},
 };
 
 /// How many pods are deleted at a time.
 const CONCURRENCY: usize = 64;
+/// How many pods of silent hosts are told at a time why they were deleted, and how long after that.
+const TOLD_CONCURRENCY: usize = 4;
+const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 const WHY: Why = Why {
     reason: "DeletionByTaintManager",
@@ -89,12 +96,15 @@ struct Evictions {
     pods: Arc<Informer<PodView>>,
     tainted: Arc<Mutex<Tainted>>,
     leaving: Mutex<Leaving>,
+    /// Pods that were deleted and have not been told why.
+    untold: Queue<Key>,
     events: Events,
 }
 
 /// Deletes pods that do not tolerate the taints of their hosts.
 pub(crate) async fn run(context: Context) {
     let (queue, requests) = runner::queue::<Key>();
+    let (untold, to_tell) = runner::queue::<Key>();
     let tainted: Arc<Mutex<Tainted>> = Arc::default();
     let (of_pods, to_queue) = (tainted.clone(), queue.clone());
     caches::follow(&context.pods, move |change| {
@@ -115,6 +125,7 @@ pub(crate) async fn run(context: Context) {
     let evictions = Evictions {
         pods: context.pods.clone(),
         leaving: Mutex::default(),
+        untold: untold.clone(),
         client,
         tainted,
         events,
@@ -123,6 +134,13 @@ pub(crate) async fn run(context: Context) {
         runner::work("taint eviction", CONCURRENCY, &queue, requests, |key| {
             evictions.reconcile(key)
         }),
+        runner::work(
+            "reasons of taint eviction",
+            TOLD_CONCURRENCY,
+            &untold,
+            to_tell,
+            |key| { evictions.tell(key) }
+        ),
         writer.run(),
     );
 }
@@ -171,13 +189,16 @@ impl Evictions {
             self.leaving.lock().0.remove(&key);
             return Ok(Next::Done);
         };
-        let endures = {
+        let (endures, silent) = {
             let tainted = self.tainted.lock();
             let node = pod.spec.node_name.as_deref();
             let taints = node.and_then(|node| tainted.get(node));
-            taints.map_or(Endures::Always, |taints| {
+            let is_silent = |taint: &TaintView| &*taint.key == UNREACHABLE;
+            let silent = taints.is_some_and(|taints| taints.iter().any(is_silent));
+            let endures = taints.map_or(Endures::Always, |taints| {
                 pod.spec.tolerations.endure(taints)
-            })
+            });
+            (endures, silent)
         };
         let uid = pod.metadata.uid.as_ref();
         let step = self.leaving.lock().step(&key, uid, endures, Instant::now());
@@ -192,12 +213,25 @@ impl Evictions {
                     .tell(about(), "TaintManagerEviction", "Evicting", note);
             }
             Step::Leave => {
-                ending::end(&self.client, &key, &pod, Some(WHY), How::Gracefully).await?;
+                if silent {
+                    ending::delete(&self.client, &key, &pod, How::Gracefully).await?;
+                    self.untold.add_after(key.clone(), TOLD_AFTER);
+                } else {
+                    ending::end(&self.client, &key, &pod, Some(WHY), How::Gracefully).await?;
+                }
                 self.leaving.lock().0.remove(&key);
                 let note = format!("Marking for deletion Pod {namespace}/{name}");
                 self.events
                     .tell(about(), "TaintManagerEviction", "Evicting", note);
             }
+        }
+        Ok(Next::Done)
+    }
+
+    /// Says why a pod was deleted that is still there.
+    async fn tell(&self, key: Key) -> Result<Next> {
+        if let Some(pod) = self.pods.get(&key).filter(|pod| pod.is_going()) {
+            ending::tell(&self.client, &key, &pod, Some(WHY), How::Gracefully).await?;
         }
         Ok(Next::Done)
     }

@@ -196,11 +196,11 @@ async fn a_silent_host_loses_its_pods_and_is_as_before_when_it_is_heard_again() 
     })
     .await;
     until("the pod leaves", async || is_going(&pods, "default").await).await;
-    let gone = pods.get("default").await.unwrap();
-    assert_eq!(
-        condition(&gone, "DisruptionTarget"),
-        Some(("True".into(), "DeletionByTaintManager".into()))
-    );
+    until("it is told why", async || {
+        let why = condition(&pods.get("default").await.unwrap(), "DisruptionTarget");
+        why == Some(("True".into(), "DeletionByTaintManager".into()))
+    })
+    .await;
     until("pods that stay are not ready", async || {
         let mut unready = true;
         for name in ["for-ever", "for-an-hour"] {

@@ -124,8 +124,7 @@ impl Budgets {
 }
 
 fn covers(selector: &LabelSelector, pod: &PodView) -> bool {
-    let none = BTreeMap::new();
-    selector.matches(pod.metadata.labels.as_ref().unwrap_or(&none))
+    selector.matches(&*pod.labels)
 }
 
 fn key_of(budget: &PodDisruptionBudget) -> Option<Key> {

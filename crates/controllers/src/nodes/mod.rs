@@ -37,6 +37,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
+pub(crate) use self::plan::UNREACHABLE;
 use self::{
     hearing::{Eviction, Hearing, Moment, Said, Sight, Standing},
     plan::plan,

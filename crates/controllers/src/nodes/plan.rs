@@ -8,7 +8,8 @@ use crate::views::{NO_EXECUTE, NodeView, TaintView};
 
 const NO_SCHEDULE: &str = "NoSchedule";
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
-const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+/// The taint of a silent host.
+pub(crate) const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 /// The taint of a condition that is bad when it holds.
 const BY_CONDITION: [(&str, &str); 4] = [

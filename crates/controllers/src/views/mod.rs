@@ -2,9 +2,15 @@
 //! rest: most of an object's metadata is who changed which field, which is no controller's business.
 
 mod node;
+mod shared;
 mod tolerations;
 
-use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -16,6 +22,7 @@ use kube::{
 };
 use serde::{Deserialize, Deserializer};
 
+use self::shared::Pool;
 pub(crate) use self::{
     node::{LeaseView, NodeView, TaintView},
     tolerations::{Endures, NO_EXECUTE, Tolerations},
@@ -46,7 +53,11 @@ pub(crate) fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Obj
         labels: Option<BTreeMap<String, String>>,
         owner_references: Option<Vec<OwnerReference>>,
     }
-    let read = Read::deserialize(deserializer)?;
+    let mut read = Read::deserialize(deserializer)?;
+    // A list that is read has room for four, and most have one owner.
+    if let Some(owners) = &mut read.owner_references {
+        owners.shrink_to_fit();
+    }
     Ok(ObjectMeta {
         name: read.name,
         namespace: read.namespace,
@@ -101,17 +112,47 @@ impl Resource for MetadataView {
 
 /// A pod, as far as it matters here. There are tens of thousands of them in memory: what many have in common is held
 /// once, and of their conditions only those that somebody asks for.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct PodView {
-    /// Its metadata, without annotations and managed fields.
-    #[serde(default, deserialize_with = "metadata")]
+    /// Its metadata, without annotations, managed fields and labels.
     pub(crate) metadata: ObjectMeta,
+    /// Its labels.
+    pub(crate) labels: Labels,
     /// What was asked for.
-    #[serde(default)]
     pub(crate) spec: PodSpecView,
     /// Its state.
-    #[serde(default)]
     pub(crate) status: PodStatusView,
+}
+
+/// The labels of many objects, held once.
+pub(crate) type Labels = Arc<BTreeMap<String, String>>;
+
+/// A word that many objects say.
+pub(crate) type Word = Arc<str>;
+
+static LABELS: LazyLock<Pool<BTreeMap<String, String>>> = LazyLock::new(|| Pool::new(4096));
+static WORDS: LazyLock<Pool<str>> = LazyLock::new(|| Pool::new(16_384));
+
+impl<'de> Deserialize<'de> for PodView {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Read {
+            #[serde(default, deserialize_with = "metadata")]
+            metadata: ObjectMeta,
+            #[serde(default)]
+            spec: PodSpecView,
+            #[serde(default)]
+            status: PodStatusView,
+        }
+        let mut read = Read::deserialize(deserializer)?;
+        let labels = read.metadata.labels.take().unwrap_or_default();
+        Ok(Self {
+            metadata: read.metadata,
+            labels: LABELS.share(labels),
+            spec: read.spec,
+            status: read.status,
+        })
+    }
 }
 
 /// What was asked for of a pod, as far as it matters here.
@@ -119,8 +160,8 @@ pub(crate) struct PodView {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PodSpecView {
     /// The host that it is bound to.
-    #[serde(default, deserialize_with = "host")]
-    pub(crate) node_name: Option<Arc<str>>,
+    #[serde(default, deserialize_with = "word")]
+    pub(crate) node_name: Option<Word>,
     /// Its name within its subdomain.
     #[serde(default)]
     pub(crate) hostname: Option<String>,
@@ -143,11 +184,11 @@ pub(crate) struct PodSpecView {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PodStatusView {
     /// Where it is in its life.
-    #[serde(default)]
-    pub(crate) phase: Option<String>,
+    #[serde(default, deserialize_with = "word")]
+    pub(crate) phase: Option<Word>,
     /// Why, in one word, if that is told: `Evicted`.
-    #[serde(default)]
-    pub(crate) reason: Option<String>,
+    #[serde(default, deserialize_with = "word")]
+    pub(crate) reason: Option<Word>,
     /// Those of [`POD_CONDITIONS`] that hold for it, or do not.
     #[serde(default, deserialize_with = "pod_conditions")]
     pub(crate) conditions: Vec<ConditionView>,
@@ -163,30 +204,42 @@ pub(crate) struct PodStatusView {
 const POD_CONDITIONS: [&str; 2] = ["Ready", "DisruptionTarget"];
 
 /// A condition of a pod.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ConditionView {
     /// Which one.
-    #[serde(default, rename = "type")]
-    pub(crate) type_: String,
+    pub(crate) type_: Word,
     /// `True`, `False` or `Unknown`.
-    #[serde(default)]
-    pub(crate) status: String,
+    pub(crate) status: Word,
 }
 
 fn pod_conditions<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<ConditionView>, D::Error> {
-    let read = Option::<Vec<ConditionView>>::deserialize(deserializer)?;
-    let asked_for = |condition: &ConditionView| POD_CONDITIONS.contains(&condition.type_.as_str());
-    let mut kept: Vec<_> = read.into_iter().flatten().filter(asked_for).collect();
+    #[derive(Deserialize)]
+    struct Read {
+        #[serde(default, rename = "type")]
+        type_: String,
+        #[serde(default)]
+        status: String,
+    }
+    let read = Option::<Vec<Read>>::deserialize(deserializer)?;
+    let asked_for = |condition: &Read| POD_CONDITIONS.contains(&condition.type_.as_str());
+    let kept = read.into_iter().flatten().filter(asked_for);
+    let kept = kept.map(|condition| ConditionView {
+        type_: WORDS.share(condition.type_),
+        status: WORDS.share(condition.status),
+    });
+    let mut kept: Vec<_> = kept.collect();
     kept.shrink_to_fit();
     Ok(kept)
 }
 
-/// An empty name is none.
-fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
-    let read = Option::<Arc<str>>::deserialize(deserializer)?;
-    Ok(read.filter(|name| !name.is_empty()))
+/// An empty word is none.
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Word>, D::Error> {
+    let read = Option::<String>::deserialize(deserializer)?;
+    Ok(read
+        .filter(|word| !word.is_empty())
+        .map(|word| WORDS.share(word)))
 }
 
 impl PodView {
@@ -195,7 +248,7 @@ impl PodView {
         self.status
             .conditions
             .iter()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+            .any(|condition| &*condition.type_ == "Ready" && &*condition.status == "True")
     }
 
     /// Whether it is being deleted.
@@ -310,7 +363,7 @@ mod tests {
         .unwrap();
         assert!(pod.is_ready() && !pod.has_ended());
         assert_eq!(pod.metadata.name.as_deref(), Some("a"));
-        assert_eq!(pod.metadata.labels.unwrap().len(), 1);
+        assert_eq!((pod.metadata.labels, pod.labels.len()), (None, 1));
         assert_eq!(
             (pod.metadata.annotations, pod.metadata.managed_fields),
             (None, None)

@@ -2,20 +2,18 @@
 //! the same two tolerations from the server.
 
 use std::{
-    collections::HashSet,
     sync::{Arc, LazyLock},
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer};
 
-use super::TaintView;
+use super::{TaintView, shared::Pool};
 
-/// How many different lists are looked out for; more than these are held once for each pod.
+/// How many different lists are looked out for.
 const SHARED: usize = 1024;
 
-static LISTS: LazyLock<Mutex<HashSet<Arc<[Toleration]>>>> = LazyLock::new(Mutex::default);
+static LISTS: LazyLock<Pool<[Toleration]>> = LazyLock::new(|| Pool::new(SHARED));
 
 /// A toleration that bears on taints with the effect `NoExecute`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -95,18 +93,7 @@ impl<'de> Deserialize<'de> for Tolerations {
 pub(crate) const NO_EXECUTE: &str = "NoExecute";
 
 fn shared(list: Vec<Toleration>) -> Tolerations {
-    let mut lists = LISTS.lock();
-    if let Some(known) = lists.get(list.as_slice()) {
-        return Tolerations(known.clone());
-    }
-    if lists.len() >= SHARED {
-        lists.retain(|list| Arc::strong_count(list) > 1);
-    }
-    let list: Arc<[Toleration]> = list.into();
-    if lists.len() < SHARED {
-        lists.insert(list.clone());
-    }
-    Tolerations(list)
+    Tolerations(LISTS.share(list))
 }
 
 impl Tolerations {
