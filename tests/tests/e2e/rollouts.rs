@@ -102,8 +102,45 @@ impl Seen {
         }
         self.hosts = now;
         let most = usize::try_from(REPLICAS).expect("a few") + SURGE;
-        assert!(web <= most, "{web} pods where {most} may be at most");
+        assert!(
+            web <= most,
+            "{web} pods where {most} may be at most:\n{}",
+            state(http, pods)
+        );
     }
+}
+
+/// The pods and their sets, for a report.
+fn state(http: &Http, pods: &[Value]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for pod in pods {
+        let metadata = &pod["metadata"];
+        let text = json!([
+            metadata["name"],
+            metadata["ownerReferences"][0]["name"],
+            metadata["creationTimestamp"],
+            metadata["deletionTimestamp"],
+            metadata["resourceVersion"],
+            pod["status"]["phase"],
+        ]);
+        lines.push(text.to_string());
+    }
+    let sets = http
+        .get("/apis/apps/v1/namespaces/default/replicasets")
+        .ok();
+    for set in sets["items"].as_array().into_iter().flatten() {
+        let metadata = &set["metadata"];
+        let text = json!([
+            metadata["name"],
+            metadata["generation"],
+            metadata["resourceVersion"],
+            set["spec"]["replicas"],
+            set["status"],
+        ]);
+        lines.push(text.to_string());
+    }
+    lines.sort();
+    lines.join("\n")
 }
 
 fn is_rolled_out(http: &Http, path: &str, replicas: i64) -> bool {
