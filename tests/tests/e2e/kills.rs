@@ -6,19 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use mosaic_tests::{Etcd, Http, Server, ServerOptions, Store, Watch, wait_until};
+use mosaic_tests::{Etcd, Http, Server, Watch, wait_until};
 use rand::Rng;
 use serde_json::Value;
 
-use crate::{config_map, config_maps, names, version};
-
-/// How often each loop kills; the long run is `MOSAIC_KILLS=200`.
-fn kills(otherwise: usize) -> usize {
-    std::env::var("MOSAIC_KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(otherwise)
-}
+use crate::{config_map, config_maps, kills, names, server_on, version};
 
 fn path() -> String {
     config_maps("default")
@@ -166,13 +158,6 @@ fn heard_once(told: &[Value], of: &[(String, u64)]) {
 /// What a watch told before it broke.
 fn rest(watch: &Watch) -> Vec<Value> {
     std::iter::from_fn(|| watch.next()).collect()
-}
-
-fn server_on(etcd: &Etcd) -> Server {
-    Server::start_with(ServerOptions {
-        store: Store::Etcd(etcd.addresses()),
-        ..ServerOptions::default()
-    })
 }
 
 #[test]

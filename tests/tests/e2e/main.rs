@@ -22,7 +22,24 @@ mod several;
 mod tables;
 mod watch;
 
+use mosaic_tests::{Etcd, Server, ServerOptions, Store};
 use serde_json::{Value, json};
+
+/// How often a loop kills; the long run is `MOSAIC_KILLS=200`.
+fn kills(otherwise: usize) -> usize {
+    std::env::var("MOSAIC_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(otherwise)
+}
+
+/// A server that keeps its objects in this etcd.
+fn server_on(etcd: &Etcd) -> Server {
+    Server::start_with(ServerOptions {
+        store: Store::Etcd(etcd.addresses()),
+        ..ServerOptions::default()
+    })
+}
 
 /// A config map with some data.
 fn config_map(name: &str) -> Value {

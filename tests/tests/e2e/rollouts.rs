@@ -4,17 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use mosaic_tests::{Etcd, Http, Server, ServerOptions, SimulatedHosts, Store, wait_until};
+use mosaic_tests::{Etcd, Http, Server, SimulatedHosts, wait_until};
 use rand::{Rng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
-/// How often it kills; the long run is `MOSAIC_KILLS=100`.
-fn kills(otherwise: usize) -> usize {
-    std::env::var("MOSAIC_KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(otherwise)
-}
+use crate::{kills, server_on};
 
 const REPLICAS: i64 = 20;
 const SURGE: usize = 4;
@@ -188,13 +182,7 @@ enum Victim {
 #[test]
 fn rollouts_come_to_their_end_whatever_is_killed() {
     let etcd = Etcd::start(1);
-    let on_etcd = || {
-        Server::start_with(ServerOptions {
-            store: Store::Etcd(etcd.addresses()),
-            ..ServerOptions::default()
-        })
-    };
-    let servers = [on_etcd(), on_etcd()];
+    let servers = [server_on(&etcd), server_on(&etcd)];
     let start_hosts = || SimulatedHosts::start(&servers[0], 6, &["--first", "101"]);
     let _steady = SimulatedHosts::start(&servers[1], 6, &["--first", "1"]);
     let mut hosts = start_hosts();
@@ -270,13 +258,7 @@ fn holder(http: &Http, group: &str) -> String {
 #[test]
 fn another_server_takes_over_what_a_dead_one_led() {
     let etcd = Etcd::start(1);
-    let start = || {
-        Server::start_with(ServerOptions {
-            store: Store::Etcd(etcd.addresses()),
-            ..ServerOptions::default()
-        })
-    };
-    let first = start();
+    let first = server_on(&etcd);
     let groups = ["mosaic-controllers", "mosaic-scheduler"];
     let leaders: Vec<String> = groups
         .iter()
@@ -285,7 +267,7 @@ fn another_server_takes_over_what_a_dead_one_led() {
             holder(&first.http(), group)
         })
         .collect();
-    let second = start();
+    let second = server_on(&etcd);
     let _hosts = SimulatedHosts::start(&second, 3, &[]);
     let http = second.http();
     first.kill();

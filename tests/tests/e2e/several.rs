@@ -7,14 +7,7 @@ use mosaic_tests::{Etcd, Server, ServerOptions, Store, wait_until};
 
 use serde_json::json;
 
-use crate::{config_map, config_maps, names};
-
-fn server_on(etcd: &Etcd) -> Server {
-    Server::start_with(ServerOptions {
-        store: Store::Etcd(etcd.addresses()),
-        ..ServerOptions::default()
-    })
-}
+use crate::{config_map, config_maps, names, server_on};
 
 #[test]
 fn what_one_server_writes_the_other_shows_at_once() {
