@@ -27,6 +27,7 @@ mod world;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tracing_subscriber::EnvFilter;
 
 /// How many seeds are run if nothing is said.
 const SEEDS: u64 = 8;
@@ -89,6 +90,9 @@ fn expect_success(seed: u64, run: &Run) {
 #[test]
 fn there_is_what_was_asked_for_whatever_goes_wrong() {
     if let Some(seed) = variable("MOSAIC_SIMULATION_SEED") {
+        // What processes log is told too, as far as RUST_LOG asks for it.
+        let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env());
+        log.with_writer(std::io::stderr).init();
         return expect_success(seed, &run(seed, true));
     }
     let first = variable("MOSAIC_SIMULATION_FIRST").unwrap_or(1);
