@@ -6,6 +6,7 @@
 
 mod command;
 mod etcd;
+mod hosts;
 mod http;
 pub mod matrix;
 mod server;
@@ -15,6 +16,7 @@ mod wait;
 
 pub use command::{Following, Outcome, run, spawn, split};
 pub use etcd::Etcd;
+pub use hosts::SimulatedHosts;
 pub use http::{Answer, Http, PatchKind, Watch, runtime};
 pub use server::{Server, ServerOptions, Store, mos};
 pub use tools::{Helm, Kubectl, KubectlVersion};

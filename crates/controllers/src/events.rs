@@ -48,18 +48,37 @@ pub(crate) fn events(client: Client, controller: &str, instance: &str) -> (Event
 impl Events {
     /// Tells of something that went as it should: reason and action in one word each, a note for people.
     pub(crate) fn tell(&self, about: ObjectReference, reason: &str, action: &str, note: String) {
-        self.queue(EventType::Normal, about, reason, action, note);
+        self.queue(EventType::Normal, about, None, reason, action, note);
     }
 
     /// Tells of something that is wrong.
     pub(crate) fn warn(&self, about: ObjectReference, reason: &str, action: &str, note: String) {
-        self.queue(EventType::Warning, about, reason, action, note);
+        self.queue(EventType::Warning, about, None, reason, action, note);
+    }
+
+    /// Tells of what was done to another object. Events that differ in nothing but the note are counted as one, and those
+    /// about different ones are not.
+    pub(crate) fn tell_of(
+        &self,
+        is_warning: bool,
+        about: ObjectReference,
+        related: Option<ObjectReference>,
+        reason: &str,
+        note: String,
+    ) {
+        let type_ = if is_warning {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        };
+        self.queue(type_, about, related, reason, reason, note);
     }
 
     fn queue(
         &self,
         type_: EventType,
         about: ObjectReference,
+        secondary: Option<ObjectReference>,
         reason: &str,
         action: &str,
         note: String,
@@ -69,7 +88,7 @@ impl Events {
             reason: reason.to_owned(),
             note: Some(note),
             action: action.to_owned(),
-            secondary: None,
+            secondary,
         };
         if let Err(TrySendError::Full(told)) = self.0.try_send(Told { about, event }) {
             let (name, note) = (told.about.name, told.event.note);

@@ -40,6 +40,7 @@ mod taint_eviction;
 mod tokens;
 mod views;
 mod watch;
+mod workloads;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -137,6 +138,7 @@ async fn controllers(context: Context) {
     tasks.spawn(api_servers::run(context.clone()));
     let (pods, nodes) = (context.pods.clone(), context.nodes.clone());
     tasks.spawn(endpoints::run(context.clone(), pods, nodes));
+    tasks.spawn(workloads::run(context.clone()));
     tasks.spawn(aggregation::run(context));
     match tasks.join_next().await {
         Some(Err(failure)) => {

@@ -80,7 +80,7 @@ pub fn controller(child: &ObjectMeta) -> Option<&OwnerReference> {
 }
 
 /// The selector of an object's specification. One that cannot be read selects nothing.
-pub(crate) fn selector(selector: &Selector) -> LabelSelector {
+pub fn selector(selector: &Selector) -> LabelSelector {
     let value = serde_json::to_value(selector).ok();
     LabelSelector::from_object(value.as_ref()).unwrap_or_else(|_| LabelSelector::nothing())
 }

@@ -11,12 +11,14 @@
 //! once more: a pod created twice. A [`Fence`] holds a key back until that write has come round. Revisions
 //! are ordered (they are the store's), so that it is enough to compare numbers.
 
-// Fences and owners are for the controllers of workloads, whose loops come next.
-#![allow(dead_code)]
-
 mod objects;
 
-use std::{collections::BTreeMap, fmt::Debug, pin::pin, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    pin::pin,
+    sync::Arc,
+};
 
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -160,10 +162,11 @@ where
         let _ = progress.wait_for(|now| fence.is_reached(*now)).await;
     }
 
-    /// The fence after a write that was answered with this metadata.
-    pub(crate) fn wrote(&self, metadata: &ObjectMeta) -> Fence {
+    /// The fence after a write that was answered with this version.
+    pub(crate) fn wrote(&self, version: &str) -> Fence {
         Fence(Some(Progress {
-            revision: revision(metadata),
+            // One that is no number is waited for by reading everything anew.
+            revision: version.parse().unwrap_or(u64::MAX),
             lists: self.progress.borrow().lists,
         }))
     }
@@ -176,6 +179,25 @@ where
             // What is being read at this moment may have begun before the write.
             lists: self.progress.borrow().lists + 1,
         }))
+    }
+
+    /// Returns once none of these objects, by key and UID, is shown as one that stays: each is gone, is another one, or is
+    /// on its way out.
+    pub(crate) async fn left(&self, objects: &[(Key, String)]) {
+        let mut progress = self.progress.subscribe();
+        for (key, uid) in objects {
+            loop {
+                // Marked as seen before it is looked at: a change after that is told.
+                progress.borrow_and_update();
+                let stays = self.get(key).is_some_and(|object| {
+                    let metadata = object.meta();
+                    metadata.uid.as_deref() == Some(uid) && metadata.deletion_timestamp.is_none()
+                });
+                if !stays || progress.changed().await.is_err() {
+                    break;
+                }
+            }
+        }
     }
 
     /// The object of that key.
@@ -199,6 +221,12 @@ where
         objects.some(objects.by_controller.get(uid))
     }
 
+    /// How many objects the owner with this UID controls.
+    pub(crate) fn count_controlled_by(&self, uid: &str) -> usize {
+        let objects = self.objects.read();
+        objects.by_controller.get(uid).map_or(0, BTreeSet::len)
+    }
+
     /// The objects of a namespace that nobody controls.
     pub(crate) fn orphans(&self, namespace: &str) -> Vec<Arc<K>> {
         let objects = self.objects.read();
@@ -208,7 +236,8 @@ where
     fn take(&self, event: Event<K>, listed: &mut Option<BTreeMap<Key, Arc<K>>>) {
         match event {
             Event::Init => *listed = Some(BTreeMap::new()),
-            Event::InitApply(object) => {
+            Event::InitApply(mut object) => {
+                trim(&mut object);
                 if let Some(listed) = listed {
                     listed.insert(key_of(object.meta()), Arc::new(object));
                 }
@@ -226,7 +255,8 @@ where
                     progress.lists += 1;
                 });
             }
-            Event::Apply(object) => {
+            Event::Apply(mut object) => {
+                trim(&mut object);
                 let (key, at) = (key_of(object.meta()), revision(object.meta()));
                 let change = self.objects.write().set(key, Some(Arc::new(object)));
                 self.moved(&change, at);
@@ -251,6 +281,11 @@ where
             listener(change);
         }
     }
+}
+
+/// Who changed which field is no controller's business, and often most of an object.
+fn trim(object: &mut impl Resource) {
+    object.meta_mut().managed_fields = None;
 }
 
 fn revision(metadata: &ObjectMeta) -> u64 {

@@ -1,0 +1,241 @@
+//! The loop that all kinds of workloads share.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Debug,
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    Metadata, NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{Client, core::Resource};
+use mosaic_api::LabelSelector;
+use mosaic_workloads::{Failure, Kind, Plan, daemon_set::Backoff};
+use parking_lot::Mutex;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Caches, Pending, carry_out::CarryOut, triggers::Selectors};
+use crate::{
+    context::Context,
+    error::{Error, Result},
+    events::{self, Events},
+    informer::{Fence, Informer, Key, controller_of},
+    runner::{self, Next, Queue},
+};
+
+/// How many objects of one kind are looked at at the same time.
+const CONCURRENCY: usize = 64;
+
+/// A kind of workload: which objects a plan for one is made from, and which changes ask for a plan.
+pub(super) trait Workload: Sized + Send + Sync + 'static {
+    /// The kind's objects.
+    type Object: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + k8s_openapi::Resource
+        + Metadata<Ty = ObjectMeta>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync;
+    /// The kind's status.
+    type Status: Serialize + Sync + Send;
+
+    /// The controller's name, as events have it.
+    const CONTROLLER: &'static str;
+
+    /// Where its objects are.
+    fn objects(caches: &Caches) -> &Arc<Informer<Self::Object>>;
+
+    /// Which orphans an object of the kind would adopt; none for kinds that adopt nothing.
+    fn selector(_object: &Self::Object) -> Option<LabelSelector> {
+        None
+    }
+
+    /// How long changes of an object's children are gathered, so that what comes together is planned at once.
+    fn gather(_caches: &Caches, _uid: &str) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Lets changes of other objects ask for plans.
+    fn listen(controller: &Arc<Controller<Self>>);
+
+    /// The plan for an object.
+    fn plan(look: &Look<'_, Self>) -> Plan<Self::Status>;
+
+    /// Remembers what the next plan has to know of one that was carried out.
+    fn remember(_look: &Look<'_, Self>, _plan: &Plan<Self::Status>, _backoff: &mut Backoff) {}
+}
+
+/// What a plan is made from.
+pub(super) struct Look<'a, W: Workload> {
+    pub(super) caches: &'a Caches,
+    pub(super) object: &'a W::Object,
+    /// Whether there may be orphans that the object's selector matches. Otherwise nobody needs to look through all
+    /// orphans of the namespace, of which there may be tens of thousands.
+    pub(super) adopts: bool,
+    /// What is known from earlier plans.
+    pub(super) memory: &'a Memory,
+    pub(super) now: Timestamp,
+}
+
+impl<W: Workload> Look<'_, W> {
+    /// The children of this kind: those that the object controls, and orphans if there may be some.
+    pub(super) fn children<K>(&self, informer: &Informer<K>) -> Vec<Arc<K>>
+    where
+        K: kube::Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    {
+        let metadata = self.object.meta();
+        let mut children = informer.controlled_by(metadata.uid.as_deref().unwrap_or_default());
+        if self.adopts {
+            children.extend(informer.orphans(metadata.namespace.as_deref().unwrap_or_default()));
+        }
+        children
+    }
+
+    /// Objects of others that have names which children were to have.
+    pub(super) fn taken<K>(&self, kind: Kind, informer: &Informer<K>) -> Vec<Arc<K>>
+    where
+        K: kube::Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    {
+        let own = self.object.meta().uid.as_deref();
+        let taken = self.memory.taken.iter().filter(|(of, _)| *of == kind);
+        taken
+            .filter_map(|(_, key)| informer.get(key))
+            // Orphans and own ones are among the children.
+            .filter(|found| {
+                controller_of(found.meta()).is_some_and(|o| Some(o.uid.as_str()) != own)
+            })
+            .collect()
+    }
+}
+
+/// What is remembered of an object between plans. All of it may be lost.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// What has to be in memory before the next plan.
+    pending: Pending,
+    /// The same for the object itself.
+    own: Fence,
+    /// Why the last plan failed.
+    pub(super) failure: Option<Failure>,
+    /// Names of children that others have.
+    pub(super) taken: Vec<(Kind, Key)>,
+    /// Hosts on which pods failed.
+    pub(super) backoff: Backoff,
+}
+
+/// The controller of one kind.
+pub(super) struct Controller<W: Workload> {
+    pub(super) caches: Arc<Caches>,
+    pub(super) selectors: Selectors,
+    pub(super) queue: Queue<Key>,
+    client: Client,
+    events: Events,
+    memories: Mutex<HashMap<Key, Memory>>,
+    /// Objects that may have orphans to adopt.
+    adopting: Mutex<HashSet<Key>>,
+    kind: std::marker::PhantomData<W>,
+}
+
+impl<W: Workload> Controller<W> {
+    /// Runs for as long as it is polled.
+    pub(super) async fn run(context: &Context, caches: &Arc<Caches>) {
+        let (queue, requests) = runner::queue::<Key>();
+        let (events, writer) = events::events(
+            context.client.clone(),
+            W::CONTROLLER,
+            &context.options.identity,
+        );
+        let controller = Arc::new(Self {
+            caches: caches.clone(),
+            selectors: Selectors::default(),
+            queue,
+            client: context.client.clone(),
+            events,
+            memories: Mutex::default(),
+            adopting: Mutex::default(),
+            kind: std::marker::PhantomData,
+        });
+        controller.listen();
+        tokio::join!(writer.run(), async {
+            caches.ready().await;
+            runner::work(
+                W::CONTROLLER,
+                CONCURRENCY,
+                &controller.queue,
+                requests,
+                |key| controller.reconcile(key),
+            )
+            .await;
+        });
+    }
+
+    /// Notes that there may be orphans for an object, and asks for a plan.
+    pub(super) fn may_adopt(&self, key: Key) {
+        self.adopting.lock().insert(key.clone());
+        self.queue.add(key);
+    }
+
+    async fn reconcile(&self, key: Key) -> Result<Next> {
+        // The runner never works on a key twice at a time: its memory can be taken out meanwhile.
+        let mut memory = self.memories.lock().remove(&key).unwrap_or_default();
+        memory.pending.settled(&self.caches).await;
+        let informer = W::objects(&self.caches);
+        informer.reach(std::mem::take(&mut memory.own)).await;
+        let adopts = self.adopting.lock().remove(&key);
+        let Some(object) = informer.get(&key) else {
+            return Ok(Next::Done);
+        };
+        let result = self.look_at(&object, adopts, &mut memory).await;
+        if result.is_err() && adopts {
+            self.adopting.lock().insert(key.clone());
+        }
+        self.memories.lock().insert(key, memory);
+        result
+    }
+
+    async fn look_at(&self, object: &W::Object, adopts: bool, memory: &mut Memory) -> Result<Next> {
+        let look = Look::<W> {
+            caches: &self.caches,
+            object,
+            adopts,
+            memory,
+            now: Timestamp::now(),
+        };
+        let plan = W::plan(&look);
+        let mut backoff = memory.backoff.clone();
+        W::remember(&look, &plan, &mut backoff);
+        let mut work = CarryOut::new(&self.client, &self.caches, &self.events, object);
+        let result = work.carry_out(&plan).await;
+        let done = work.done();
+        memory.backoff = backoff;
+        memory.pending.extend(done.pending);
+        memory.own = match &done.version {
+            None => Fence::default(),
+            Some(Some(version)) => W::objects(&self.caches).wrote(version),
+            Some(None) => W::objects(&self.caches).may_have_written(),
+        };
+        memory.taken = done.taken;
+        match result {
+            Ok(()) => {
+                memory.failure = None;
+                Ok(plan.again.map_or(Next::Done, |at| Next::After(until(at))))
+            }
+            // Everything in it goes: there is nothing to do any more, and nobody to tell.
+            Err(failed) if failed.namespace_goes() => Ok(Next::Done),
+            Err(failed) => {
+                memory.failure = failed.failure();
+                Err(Error::from(failed))
+            }
+        }
+    }
+}
+
+/// How long it is until that moment.
+fn until(moment: Timestamp) -> Duration {
+    let left = moment.duration_since(Timestamp::now());
+    Duration::try_from(left).unwrap_or(Duration::ZERO)
+}

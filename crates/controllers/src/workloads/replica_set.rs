@@ -1,0 +1,67 @@
+//! ReplicaSets.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
+use mosaic_api::LabelSelector;
+use mosaic_workloads::{InFlight, Plan, Pod, owner, replica_set};
+
+use super::{Caches, Controller, Look, Workload};
+use crate::informer::{Informer, controller_of};
+
+/// ReplicaSets.
+pub(super) struct ReplicaSets;
+
+impl Workload for ReplicaSets {
+    type Object = ReplicaSet;
+    type Status = ReplicaSetStatus;
+
+    const CONTROLLER: &'static str = "replicaset-controller";
+
+    fn objects(caches: &Caches) -> &Arc<Informer<ReplicaSet>> {
+        &caches.replica_sets
+    }
+
+    fn selector(set: &ReplicaSet) -> Option<LabelSelector> {
+        Some(owner::selector(&set.spec.selector))
+    }
+
+    fn gather(caches: &Caches, uid: &str) -> Duration {
+        caches.gather_pods(uid)
+    }
+
+    fn listen(controller: &Arc<Controller<Self>>) {
+        let this = controller.clone();
+        let pods = &controller.caches.pods;
+        pods.listen(move |change| this.child_changed(change));
+    }
+
+    fn plan(look: &Look<'_, Self>) -> Plan<ReplicaSetStatus> {
+        let pods = look.children(&look.caches.pods);
+        replica_set::plan(&replica_set::Snapshot {
+            set: look.object,
+            pods: &pods,
+            siblings: &siblings(look, &pods),
+            in_flight: &InFlight::default(),
+            failure: look.memory.failure.as_ref(),
+            now: look.now,
+        })
+    }
+}
+
+/// The pods of the other sets of the same deployment; they are looked at only when pods are to be deleted.
+fn siblings(look: &Look<'_, ReplicaSets>, pods: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
+    let wanted = look.object.spec.replicas.unwrap_or(1);
+    if i32::try_from(pods.len()).is_ok_and(|have| have <= wanted) {
+        return Vec::new();
+    }
+    let Some(owner) = controller_of(&look.object.metadata) else {
+        return Vec::new();
+    };
+    let sets = look.caches.replica_sets.controlled_by(&owner.uid);
+    sets.iter()
+        .filter_map(|set| set.metadata.uid.as_deref())
+        .filter(|uid| Some(*uid) != look.object.metadata.uid.as_deref())
+        .flat_map(|uid| look.caches.pods.controlled_by(uid))
+        .collect()
+}
