@@ -76,7 +76,7 @@ impl Controller {
             index.set_service(&key_of(&service.metadata), service.selector(), []);
         }
         for pod in self.pods.all() {
-            index.pod_changed(&key_of(&pod.metadata), None, pod.metadata.labels.as_ref());
+            index.pod_changed(&key_of(&pod.metadata), None, Some(&*pod.labels));
         }
         for service in services {
             self.request(shared, key_of(&service.metadata));
@@ -109,7 +109,7 @@ impl Controller {
             };
             let pods: Vec<_> = pods
                 .iter()
-                .map(|pod| (key_of(&pod.metadata).1, pod.metadata.labels.as_ref()))
+                .map(|pod| (key_of(&pod.metadata).1, Some(&*pod.labels)))
                 .collect();
             let pods = pods.iter().map(|(name, labels)| (name, *labels));
             index.set_service(&key, selector, pods);
@@ -179,7 +179,7 @@ impl Controller {
             let namespace = key_of(&pod.metadata).0;
             let index = shared.index.as_ref();
             let theirs =
-                index.map(|index| index.selecting(&namespace, pod.metadata.labels.as_ref()));
+                index.map(|index| index.selecting(&namespace, Some(&*pod.labels)));
             services
                 .entry(namespace)
                 .or_default()
@@ -274,7 +274,7 @@ impl Controller {
 }
 
 fn labels(pod: Option<&PodView>) -> Option<&BTreeMap<String, String>> {
-    pod.and_then(|pod| pod.metadata.labels.as_ref())
+    pod.map(|pod| &*pod.labels)
 }
 
 /// What endpoints are made of, besides pods and hosts.
@@ -286,7 +286,7 @@ fn what_matters(service: &ServiceView) -> impl PartialEq + '_ {
 
 /// Whether no service would tell two states of a pod apart.
 fn is_same_to_services(old: &PodView, new: &PodView) -> bool {
-    old.metadata.labels == new.metadata.labels
+    old.labels == new.labels
         && old.metadata.uid == new.metadata.uid
         && old.spec == new.spec
         && old.status.address == new.status.address
