@@ -94,6 +94,8 @@ pub fn host(world: &Arc<World>, number: u32, times: Times, clock: &WallClock) ->
         cpu: Quantity::from_units(HOST_CPU / 1_000, Format::DecimalSi),
         memory: Quantity::from_units(16 << 30, Format::BinarySi),
         lease_interval: Duration::from_secs(times.grace) / 4,
+        // Hosts that were cut off without knowing it say that they are well.
+        heartbeat: Duration::from_secs(15),
         ..mosaic_lab::Options::default()
     };
     let hosts = SimulatedHosts::new(link.client(), options).unwrap();

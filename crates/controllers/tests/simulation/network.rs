@@ -13,7 +13,6 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -229,6 +228,3 @@ impl tower::Service<Request<Body>> for Link {
 pub fn known(body: Bytes) -> Full<Bytes> {
     Full::new(body)
 }
-
-/// How long a killed process takes to be noticed by nobody.
-pub const MOMENT: Duration = Duration::from_millis(1);

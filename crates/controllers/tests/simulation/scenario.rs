@@ -22,11 +22,24 @@ const SERVERS: usize = 2;
 const HOSTS: u32 = 4;
 /// Within so many seconds of calm weather everything has to be as it was asked for.
 const SETTLED: u64 = 900;
+/// How often somebody looks whether it is.
+const LOOK: Duration = Duration::from_secs(4);
 /// How many workloads there are at most, and how many pods of each.
 const WORKLOADS: usize = 5;
 const REPLICAS: i64 = 5;
 /// What is asked for.
-const KINDS: &[Kind] = &[Kind::Pod];
+const KINDS: &[Kind] = &[
+    Kind::Pod,
+    Kind::Deployment,
+    Kind::Deployment,
+    Kind::ReplicaSet,
+    Kind::StatefulSet,
+    Kind::StatefulSet,
+    Kind::DaemonSet,
+    Kind::Job,
+    Kind::Job,
+    Kind::CronJob,
+];
 
 /// A host, dead or alive.
 struct Host {
@@ -331,11 +344,11 @@ impl Cluster {
         let names: Vec<String> = pods
             .iter()
             .flat_map(|pods| crate::promises::list(pods, "/items"))
+            .filter(|pod| pod["metadata"].get("ownerReferences").is_some())
             .map(|pod| crate::promises::text(pod, "/metadata/name").to_owned())
             .collect();
         if let Some(name) = self.world.pick(&names) {
             self.world.note(format_args!("user: pod {name} is to go"));
-            self.wanted.lock().retain(|known| known.name != *name);
             let path = format!("{path}/{name}");
             self.user.ask(Method::DELETE, &path, None).await;
         }
@@ -359,15 +372,15 @@ impl Cluster {
         let wanted = self.wanted.lock().clone();
         let mut unmet = Vec::new();
         let mut met = 0;
-        for _ in 0..SETTLED {
-            sleep(Duration::from_secs(1)).await;
+        for _ in 0..SETTLED / LOOK.as_secs() {
+            sleep(LOOK).await;
             unmet = outcome::unmet(&self.store, &wanted, HOSTS as usize).await;
             met = if unmet.is_empty() { met + 1 } else { 0 };
             let broken = self.world.promises.lock().all_broken().to_vec();
             if !broken.is_empty() {
                 return broken;
             }
-            if met == 5 {
+            if met == 4 {
                 return Vec::new();
             }
         }

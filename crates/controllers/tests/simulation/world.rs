@@ -93,11 +93,6 @@ impl World {
         self.trace.lock().push(line);
     }
 
-    /// All that was noted.
-    pub fn trace(&self) -> Vec<String> {
-        self.trace.lock().clone()
-    }
-
     /// Whether something of this likelihood happens.
     pub fn chance(&self, likelihood: f64) -> bool {
         likelihood > 0.0 && self.random.lock().random_bool(likelihood.min(1.0))
