@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Starts a server with a data directory of its own, does with it what a first user would do, and removes
-# all of it. Ctrl-C at any point leaves nothing behind.
+# Starts a server and a thousand simulated hosts, runs a service of three thousand on them, rolls it out anew, cuts the
+# power, loses hosts and a machine room, and removes all of it. Ctrl-C at any point leaves nothing behind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 mos=${MOSAIC_BIN:-$PWD/target/release/mos}
 folder=$(mktemp -d)
 server=
+hosts=
 cleanup() {
     trap - EXIT INT TERM
-    if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null || true
-        wait "$server" 2>/dev/null || true
-    fi
+    for process in $hosts $server; do
+        kill "$process" 2>/dev/null || true
+        wait "$process" 2>/dev/null || true
+    done
     rm -rf "$folder"
 }
 trap cleanup EXIT
@@ -36,26 +37,16 @@ show() {
     printf '\n%s$ %s%s\n' "$bold" "$(typed "$@")" "$plain"
     "$@"
 }
-# The same for one that is meant to fail.
-show_refused() {
-    printf '\n%s$ %s%s\n' "$bold" "$(typed "$@")" "$plain"
-    if "$@"; then
-        echo "demo: this should have been refused" >&2
-        exit 1
-    fi
-}
-# Runs a command and notes in `took` how long that was.
-timed() {
-    local from=$EPOCHREALTIME
-    "$@"
-    took=$(awk -v from="$from" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.2f s", to - from }')
-}
+# Notes in `took` how long it is since `from`, in seconds.
+since() { took=$(awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", to - from }'); }
 
 port=6443
 while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
 
+# Hosts renew their leases every 3 s here, and count as lost after 12 s without; usual are 10 s and 40 s.
 start_server() {
-    "$mos" server --data-dir "$folder/data" --listen "127.0.0.1:$port" >>"$folder/log" 2>&1 &
+    "$mos" server --data-dir "$folder/data" --listen "127.0.0.1:$port" \
+        --node-monitor-grace-period 12s >>"$folder/log" 2>&1 &
     server=$!
     until [ -s "$folder/data/admin.kubeconfig" ] &&
         "$mos" get namespaces >/dev/null 2>&1; do
@@ -67,7 +58,9 @@ start_server() {
 export KUBECONFIG=$folder/data/admin.kubeconfig
 echo "${bold}1. A server${plain}: one process, one file"
 printf '%s$ mos server --data-dir DIR --listen 127.0.0.1:%s%s\n' "$bold" "$port" "$plain"
-timed start_server
+from=$EPOCHREALTIME
+start_server
+since "$from"
 started=$took
 grep -m 1 " ready " "$folder/log"
 
@@ -79,51 +72,123 @@ else
 fi
 mos() { command "$mos" "$@"; }
 
-printf '\n%s2. A business unit%s: a namespace that is held to a quota\n' "$bold" "$plain"
-show kubectl apply -f examples/business-unit.yaml
-show kubectl -n shop get resourcequotas,limitranges
+# A number in the service's status.
+count() {
+    local number
+    number=$(kubectl get deployment catalogue -o "jsonpath={.status.$1}" 2>/dev/null) || true
+    printf '%s' "${number:-0}"
+}
+hosts_that_are() { kubectl get nodes --no-headers 2>/dev/null | awk -v state="$1" '$2 == state' | wc -l; }
+pods_by_room() {
+    join <(kubectl get nodes --no-headers -L topology.kubernetes.io/zone | awk '{ print $1, $NF }' | sort) \
+        <(kubectl get pods --no-headers -l app=catalogue -o wide | awk '$3 == "Running" { print $7 }' | sort) |
+        awk '{ pods[$2]++ } END { for (room in pods) print "  " room ": " pods[room] " pods" }' | sort
+}
+# Waits until a command succeeds, and shows what another one says meanwhile, if there is a terminal.
+wait_until() {
+    local what=$1 says=$2
+    shift 2
+    until "$@"; do
+        kill -0 "$server" 2>/dev/null || { tail "$folder/log" >&2; exit 1; }
+        if [ -t 2 ]; then printf '\r\e[K  %s: %s' "$what" "$(eval "$says")" >&2; fi
+        sleep 0.2
+    done
+    if [ -t 2 ]; then printf '\r\e[K' >&2; fi
+}
 
-printf '\n%s3. A service%s: applied, shown and scaled (nothing runs its pods yet)\n' "$bold" "$plain"
-show kubectl -n shop apply --server-side -f examples/web.yaml
-show kubectl -n shop scale deployment web --replicas=5
-show kubectl -n shop get deployments,services,configmaps
+printf '\n%s2. A thousand hosts%s in three machine rooms, simulated: all but the containers is real\n' "$bold" "$plain"
+printf '%s$ mos sim hosts --count 1000 --zones 3%s\n' "$bold" "$plain"
+from=$EPOCHREALTIME
+"$mos" sim hosts --count 1000 --zones 3 --lease-interval 3s >"$folder/hosts" 2>&1 &
+hosts=$!
+all_hosts_are_there() { [ "$(hosts_that_are Ready)" = 1000 ]; }
+wait_until "hosts that are ready" 'hosts_that_are Ready' all_hosts_are_there
+since "$from"
+registered=$took
+echo "1000 hosts are ready"
 
-printf '\n%s4. A kind of your own%s, with defaults, columns and validation\n' "$bold" "$plain"
-show kubectl apply -f examples/custom-kind.yaml
-until mos get queues >/dev/null 2>&1; do sleep 0.05; done
-show kubectl -n shop apply -f examples/custom-object.yaml
-show kubectl -n shop get queues
-show_refused kubectl -n shop patch queue orders --type=merge -p '{"spec": {"workers": 1000}}'
+printf '\n%s3. A service of three thousand%s\n' "$bold" "$plain"
+from=$EPOCHREALTIME
+show kubectl apply -f examples/fleet.yaml
+show mos rollout status deployment/catalogue --timeout 5m
+since "$from"
+deployed=$took
+pods_by_room
+show mos why "$(kubectl get pods -l app=catalogue -o name | head -n 1 | cut -d/ -f2)"
 
-printf '\n%s5. Who may do what%s\n' "$bold" "$plain"
-show kubectl auth whoami
-show_refused kubectl -n shop get secrets --as=stranger
-
-printf '\n%s6. The same without kubectl%s\n' "$bold" "$plain"
-show mos -n shop get deployments
-
-printf '\n%s7. A power cut%s: what was acknowledged is there afterwards\n' "$bold" "$plain"
-before=$(kubectl get -n shop deployments,queues,configmaps -o name | sort)
-printf '\n%s$ kill -9 SERVER%s\n' "$bold" "$plain"
+printf '\n%s4. A new version, and a power cut in the middle of it%s\n' "$bold" "$plain"
+from=$EPOCHREALTIME
+show kubectl set image deployment/catalogue catalogue=catalogue:2
+halfway() { [ "$(count updatedReplicas)" -ge 1000 ]; }
+wait_until "new pods" 'count updatedReplicas' halfway
+printf '\n%s$ kill -9 SERVER%s, and start it again\n' "$bold" "$plain"
 kill -9 "$server"
 wait "$server" 2>/dev/null || true
-timed start_server
+cut=$EPOCHREALTIME
+start_server
+since "$cut"
 restarted=$took
-show kubectl -n shop get deployments,queues
-after=$(kubectl get -n shop deployments,queues,configmaps -o name | sort)
-[ "$before" = "$after" ] || { echo "demo: objects are missing after the restart" >&2; exit 1; }
+show mos rollout status deployment/catalogue --timeout 5m
+since "$from"
+rolled=$took
+show kubectl get deployment,replicasets
+
+printf '\n%s5. Twenty hosts die%s\n' "$bold" "$plain"
+dead=$(seq -f 'sim-%g' 1 20)
+printf '%s$ kubectl annotate node sim-1 … sim-20 mosaic/sim=down%s\n' "$bold" "$plain"
+# shellcheck disable=SC2086 # names, one word each
+kubectl annotate node $dead mosaic/sim=down >/dev/null
+all_are_lost() { [ "$(hosts_that_are NotReady)" = 20 ]; }
+wait_until "hosts that are silent for 12 s" 'hosts_that_are NotReady' all_are_lost
+from=$EPOCHREALTIME
+echo "20 hosts are lost"
+all_are_back() { [ "$(count readyReplicas)" -ge 3000 ]; }
+wait_until "pods that serve" 'count readyReplicas' all_are_back
+since "$from"
+replaced=$took
+echo "3000 pods serve again, on other hosts"
+
+printf '\n%s6. A machine room is cut off%s: a third of all hosts falls silent at once\n' "$bold" "$plain"
+printf '%s$ kubectl annotate node -l topology.kubernetes.io/zone=zone-3 mosaic/sim=silent%s\n' "$bold" "$plain"
+room=(-l topology.kubernetes.io/zone=zone-3)
+kubectl annotate node "${room[@]}" mosaic/sim=silent >/dev/null
+silent=$(kubectl get nodes "${room[@]}" --no-headers | wc -l)
+room_is_lost() { [ "$(hosts_that_are NotReady)" -ge "$silent" ]; }
+wait_until "hosts that are silent for 12 s" 'hosts_that_are NotReady' room_is_lost
+kept=$(count readyReplicas)
+echo "$silent hosts are lost, $kept pods serve. That is a cable more likely than $silent dead hosts: for five minutes nothing is moved."
+echo "The cable is plugged in again:"
+printf '%s$ kubectl annotate node -l topology.kubernetes.io/zone=zone-3 mosaic/sim-%s\n' "$bold" "$plain"
+before=$(kubectl get pods -l app=catalogue -o name | sort)
+kubectl annotate node "${room[@]}" mosaic/sim- >/dev/null
+from=$EPOCHREALTIME
+wait_until "pods that serve" 'count readyReplicas' all_are_back
+since "$from"
+reunited=$took
+after=$(kubectl get pods -l app=catalogue -o name | sort)
+moved=$(comm -3 <(printf '%s\n' "$before") <(printf '%s\n' "$after") | wc -l)
+pods_by_room
 
 memory=$(awk '/VmRSS/ { printf "%.0f MB", $2 / 1024 }' "/proc/$server/status")
+processor=$(ps -o cputimes= -p "$server" | tr -d ' ')
 cat <<END
 
-  what                        result
-  first start to ready        $started
-  start after the power cut   $restarted
-  memory of the server        $memory
-  objects lost                none
+  what                                                 result
+  server: first start to ready                         $started s
+  1,000 hosts: registered and ready                    $registered s
+  3,000 pods: from the manifest to all of them ready   $deployed s
+  server: start after the power cut                    $restarted s
+  new version of 3,000 pods, with the power cut        $rolled s
+  20 dead hosts: pods serve again, after it is noticed $replaced s
+  machine room cut off: pods moved                     $moved
+  machine room is back: pods serve again               $reunited s
+  server: memory, processor time since the power cut   $memory, $processor s
+END
+cat <<'END'
 
 Next:
   target/release/mos server --data-dir ./data --listen 127.0.0.1:6443
   KUBECONFIG=./data/admin.kubeconfig kubectl get all -A     # or target/release/mos get …
-  docs/quickstart.md                                        # the same, step by step
+  docs/quickstart.md                                        # step by step
+  docs/simulation.md                                        # hosts and pods that misbehave
 END

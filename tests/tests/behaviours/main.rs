@@ -3,6 +3,7 @@
 //! The tests share a cluster of twelve hosts in three zones, each in a namespace of its own; those that break
 //! hosts start their own.
 
+mod deployment_name_is_taken;
 mod deployment_rolls_out;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};

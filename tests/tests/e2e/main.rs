@@ -17,6 +17,7 @@ mod list;
 mod matrix;
 mod objects;
 mod rights;
+mod rollouts;
 mod several;
 mod tables;
 mod watch;

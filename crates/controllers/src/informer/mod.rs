@@ -84,6 +84,12 @@ struct Progress {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Fence(Option<Progress>);
 
+/// What is reached once everything was read for the first time, and not by any revision.
+const FIRST_LIST: Fence = Fence(Some(Progress {
+    revision: u64::MAX,
+    lists: 0,
+}));
+
 impl Fence {
     /// The point at which both are reached.
     pub(crate) fn and(self, other: Self) -> Self {
@@ -152,7 +158,7 @@ where
 
     /// Returns once everything was read for the first time.
     pub(crate) async fn ready(&self) {
-        self.reach(Fence(Some(Progress::default()))).await;
+        self.reach(FIRST_LIST).await;
     }
 
     /// Returns once it shows what was written before the fence.
@@ -314,6 +320,13 @@ mod tests {
         // Nobody knows the revision of a write without an answer.
         assert!(!at(u64::MAX, 2).is_reached(progress(u64::MAX, 2)));
         assert!(at(u64::MAX, 2).is_reached(progress(0, 3)));
+    }
+
+    #[test]
+    fn an_informer_is_ready_only_when_everything_was_read() {
+        assert!(!FIRST_LIST.is_reached(Progress::default()));
+        assert!(!FIRST_LIST.is_reached(progress(7, 0)));
+        assert!(FIRST_LIST.is_reached(progress(0, 1)));
     }
 
     #[test]

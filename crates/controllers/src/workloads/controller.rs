@@ -29,6 +29,9 @@ use crate::{
 /// How many objects of one kind are looked at at the same time.
 const CONCURRENCY: usize = 64;
 
+/// When to plan anew after names of children turned out to be taken.
+const TAKEN_RETRY: Duration = Duration::from_millis(50);
+
 /// A kind of workload: which objects a plan for one is made from, and which changes ask for a plan.
 pub(super) trait Workload: Sized + Send + Sync + 'static {
     /// The kind's objects.
@@ -222,6 +225,10 @@ impl<W: Workload> Controller<W> {
         match result {
             Ok(()) => {
                 memory.failure = None;
+                // The next plan chooses other names, once those that have them are in memory.
+                if !memory.taken.is_empty() {
+                    return Ok(Next::After(TAKEN_RETRY));
+                }
                 Ok(plan.again.map_or(Next::Done, |at| Next::After(until(at))))
             }
             // Everything in it goes: there is nothing to do any more, and nobody to tell.
