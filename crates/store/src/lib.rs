@@ -2,7 +2,8 @@
 //!
 //! Everything that Mosaic remembers is a key with bytes. Each write gets the next *revision* of the
 //! whole store; a key's revision is the one of its last write. Two engines stand behind the trait:
-//! an embedded SQLite file and an etcd cluster. One suite of tests holds both to the same behaviour.
+//! an embedded SQLite file and an etcd cluster. One suite of tests holds both to the same behaviour, and
+//! a third one in memory, which the feature `testing` adds.
 
 use std::sync::Arc;
 
@@ -12,11 +13,15 @@ use futures::stream::BoxStream;
 mod etcd;
 mod hub;
 mod keys;
+#[cfg(feature = "testing")]
+mod memory;
 mod rates;
 mod replay;
 mod sqlite;
 
 pub use etcd::{Etcd, EtcdOptions, EtcdTls};
+#[cfg(feature = "testing")]
+pub use memory::Memory;
 pub use rates::{RawWrite, raw_batch_rate, raw_etcd_rate};
 pub use sqlite::{Sqlite, SqliteOptions};
 

@@ -1,4 +1,4 @@
-//! One suite for both engines.
+//! One suite for all engines.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -47,6 +47,18 @@ mod sqlite {
     async fn open() -> (Arc<dyn Store>, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         (Arc::new(Sqlite::open(directory.path()).unwrap()), directory)
+    }
+
+    engine_suite!(open);
+}
+
+mod memory {
+    use std::sync::Arc;
+
+    use mosaic_store::{Memory, Store};
+
+    async fn open() -> (Arc<dyn Store>, ()) {
+        (Arc::new(Memory::new()), ())
     }
 
     engine_suite!(open);

@@ -7,7 +7,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mosaic_store::{Entry, Event, Expect, ListOptions, Revision, Sqlite, Store, StoreError, Write};
+use mosaic_store::{
+    Entry, Event, Expect, ListOptions, Memory, Revision, Sqlite, Store, StoreError, Write,
+};
 use proptest::prelude::*;
 use support::changes_until;
 use support::etcd::Cluster;
@@ -284,6 +286,17 @@ proptest! {
             let mut settled = opened.take(100_000).filter(|opened| !opened.as_ref().is_err_and(in_use));
             Arc::new(settled.next().expect("a store that was let go of").unwrap())
         };
+        runtime().block_on(run(open(), operations, Some(&open)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn memory_does_as_the_model(operations in proptest::collection::vec(operation(), 1..80)) {
+        let memory = Memory::new();
+        let open = || -> Arc<dyn Store> { Arc::new(memory.clone()) };
         runtime().block_on(run(open(), operations, Some(&open)));
     }
 }

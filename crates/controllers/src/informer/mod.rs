@@ -17,7 +17,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use futures::StreamExt;
@@ -76,7 +79,7 @@ type Listener<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
 struct Progress {
     /// The newest revision of an object that was seen.
     revision: u64,
-    /// How many times everything was read.
+    /// Which reading of everything was the last to end, counted from 1 in the order in which they began.
     lists: u64,
 }
 
@@ -115,6 +118,8 @@ pub(crate) struct Informer<K> {
     objects: RwLock<Objects<K>>,
     listeners: RwLock<Vec<Listener<K>>>,
     progress: watch::Sender<Progress>,
+    /// How many times reading everything was begun.
+    begun: AtomicU64,
     anew: Notify,
 }
 
@@ -128,6 +133,7 @@ where
             objects: RwLock::new(Objects::default()),
             listeners: RwLock::new(Vec::new()),
             progress: watch::Sender::new(Progress::default()),
+            begun: AtomicU64::new(0),
             anew: Notify::new(),
         })
     }
@@ -170,20 +176,23 @@ where
 
     /// The fence after a write that was answered with this version.
     pub(crate) fn wrote(&self, version: &str) -> Fence {
-        Fence(Some(Progress {
-            // One that is no number is waited for by reading everything anew.
-            revision: version.parse().unwrap_or(u64::MAX),
-            lists: self.progress.borrow().lists,
-        }))
+        // One that is no number is waited for by reading everything anew.
+        self.fence(version.parse().unwrap_or(u64::MAX))
     }
 
     /// The fence after a write of which nobody knows whether it happened: everything is read anew.
     pub(crate) fn may_have_written(&self) -> Fence {
+        let fence = self.fence(u64::MAX);
         self.anew.notify_one();
+        fence
+    }
+
+    /// What is reached by a revision, or by reading everything: by a reading that begins from now on, as one that is under
+    /// way may have begun before the write.
+    fn fence(&self, revision: u64) -> Fence {
         Fence(Some(Progress {
-            revision: u64::MAX,
-            // What is being read at this moment may have begun before the write.
-            lists: self.progress.borrow().lists + 1,
+            revision,
+            lists: self.begun.load(Ordering::SeqCst),
         }))
     }
 
@@ -241,7 +250,11 @@ where
 
     fn take(&self, event: Event<K>, listed: &mut Option<BTreeMap<Key, Arc<K>>>) {
         match event {
-            Event::Init => *listed = Some(BTreeMap::new()),
+            // The API is asked after this.
+            Event::Init => {
+                self.begun.fetch_add(1, Ordering::SeqCst);
+                *listed = Some(BTreeMap::new());
+            }
             Event::InitApply(mut object) => {
                 trim(&mut object);
                 if let Some(listed) = listed {
@@ -258,7 +271,7 @@ where
                 }
                 self.progress.send_modify(|progress| {
                     progress.revision = progress.revision.max(newest.unwrap_or(0));
-                    progress.lists += 1;
+                    progress.lists = self.begun.load(Ordering::SeqCst);
                 });
             }
             Event::Apply(mut object) => {
@@ -301,6 +314,8 @@ fn revision(metadata: &ObjectMeta) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
     use super::*;
 
     fn at(revision: u64, lists: u64) -> Fence {
@@ -327,6 +342,25 @@ mod tests {
         assert!(!FIRST_LIST.is_reached(Progress::default()));
         assert!(!FIRST_LIST.is_reached(progress(7, 0)));
         assert!(FIRST_LIST.is_reached(progress(0, 1)));
+    }
+
+    #[tokio::test]
+    async fn a_write_without_an_answer_is_waited_for_by_one_reading_that_begins_after_it() {
+        let informer = Informer::<ConfigMap>::new();
+        let (mut old, mut new) = (None, None);
+        let is_reached = |fence: Fence| fence.is_reached(*informer.progress.borrow());
+        informer.take(Event::Init, &mut old);
+        let fence = informer.may_have_written();
+        let answered = informer.wrote("7");
+        informer.take(Event::InitDone, &mut old);
+        assert!(
+            !is_reached(fence) && !is_reached(answered),
+            "begun before the write"
+        );
+        informer.take(Event::Init, &mut new);
+        assert!(!is_reached(fence));
+        informer.take(Event::InitDone, &mut new);
+        assert!(is_reached(fence) && is_reached(answered));
     }
 
     #[test]

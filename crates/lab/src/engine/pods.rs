@@ -30,6 +30,8 @@ pub(super) struct SimulatedPod {
     pub(super) seen: bool,
     /// A write of its status waits.
     pub(super) queued: bool,
+    /// The version that its status had when it was written last; 0 before.
+    pub(super) written: u64,
     pub(super) failures: u32,
     /// Nothing is written before, as a write failed.
     pub(super) quiet_until: Option<Timestamp>,
@@ -127,17 +129,22 @@ impl Engine {
             script: Arc::new(script),
         });
         let status = object.status;
+        let version = object.metadata.resource_version.parse().unwrap_or(0);
         let pod = object.pod(template.spec.clone());
         if let Some(index) = known {
             let Some(known) = self.pod_mut(index) else {
                 return;
             };
             known.seen = true;
-            let changed = known.pod != pod;
+            let mut changed = known.pod != pod;
             known.template = template;
             if changed {
                 known.pod = pod;
                 known.state.changed();
+            }
+            // What was written before is no answer to it.
+            changed |= version > known.written && known.state.contradicts(status);
+            if changed {
                 self.advance(index);
             }
             return;
@@ -216,6 +223,7 @@ impl Engine {
             simulation,
             seen: true,
             queued: false,
+            written: 0,
             failures: 0,
             quiet_until: None,
             wake: None,

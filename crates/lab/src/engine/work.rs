@@ -33,7 +33,8 @@ pub(super) enum Done {
     Registered(u32, u32, Result<Box<str>, ApiError>),
     Renewed(u32, u32, Result<(), ApiError>),
     Beaten(u32, u32, Result<(), ApiError>),
-    Written(u32, u64, Box<Patch>, Result<(), ApiError>),
+    /// With the version that it gave the pod.
+    Written(u32, u64, Box<Patch>, Result<u64, ApiError>),
     Deleted(u32, u64, Result<(), ApiError>),
     Told(Result<(), ApiError>),
 }
@@ -167,7 +168,8 @@ impl Engine {
         let call = async move {
             let body = Some((STRATEGIC_PATCH, patch.body.clone()));
             let result = api.call(Some(&name), Method::PATCH, &path, body).await;
-            Done::Written(index, serial, Box::new(patch), result.map(drop))
+            let result = result.map(|answer| version_of(&answer));
+            Done::Written(index, serial, Box::new(patch), result)
         };
         self.under_way.push(call.boxed());
     }
@@ -206,8 +208,9 @@ impl Engine {
                     return;
                 };
                 match result {
-                    Ok(()) => {
+                    Ok(version) => {
                         pod.failures = 0;
+                        pod.written = version;
                         pod.state.written(&patch);
                         self.progress.writes += 1;
                         self.advance(index);
@@ -275,19 +278,31 @@ async fn register(api: &Api, name: &str, zone: &str, node: Value) -> Result<Box<
     Ok(uid_of(&bytes))
 }
 
-fn uid_of(answer: &Bytes) -> Box<str> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Answer {
-        metadata: Metadata,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Metadata {
-        uid: Box<str>,
-    }
+/// What is read of an answer.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answer {
+    metadata: AnswerMetadata,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AnswerMetadata {
+    uid: Box<str>,
+    resource_version: Box<str>,
+}
+
+fn metadata_of(answer: &Bytes) -> AnswerMetadata {
     let answer: Answer = serde_json::from_slice(answer).unwrap_or_default();
-    answer.metadata.uid
+    answer.metadata
+}
+
+fn uid_of(answer: &Bytes) -> Box<str> {
+    metadata_of(answer).uid
+}
+
+fn version_of(answer: &Bytes) -> u64 {
+    metadata_of(answer).resource_version.parse().unwrap_or(0)
 }
 
 /// Renews a host's lease; creates it where there is none.

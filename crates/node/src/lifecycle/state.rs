@@ -73,6 +73,8 @@ pub struct State {
     pub(super) shown: Shown,
     /// Something may differ from what is shown.
     pub(super) dirty: bool,
+    /// Somebody else wrote of readiness, and said something else.
+    pub(super) contradicted: bool,
     /// An agent before this one knew the pod.
     pub(super) resumed: bool,
     /// All containers have run once: the phase does not go back to `Pending`.
@@ -238,6 +240,7 @@ impl State {
             resumed: false,
             has_run: false,
             writing: false,
+            contradicted: false,
             told_all: false,
             deleting: Progress::NotBegun,
         }

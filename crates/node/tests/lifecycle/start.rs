@@ -38,6 +38,31 @@ fn a_quick_start_is_one_write() {
 }
 
 #[test]
+fn what_others_say_of_readiness_is_put_right() {
+    let mut world = World::new(pod(json!([{ "name": "a", "image": "i" }]), json!({})));
+    world.run(5);
+    assert!(world.is("Ready"));
+    let since = world.condition("Ready")["lastTransitionTime"].clone();
+    // Who does not hear the host says so of its pods.
+    world.change(|object| {
+        for condition in object["status"]["conditions"].as_array_mut().unwrap() {
+            if condition["type"] == "Ready" {
+                condition["status"] = json!("False");
+                condition["lastTransitionTime"] = json!("1970-01-12T13:50:00Z");
+            }
+        }
+    });
+    assert!(world.hears());
+    world.run(1);
+    assert!(world.is("Ready"));
+    assert_eq!(world.condition("Ready")["lastTransitionTime"], since);
+    assert_eq!(world.writes.len(), 2);
+    assert!(!world.hears(), "its own word is no contradiction");
+    world.run(10);
+    assert_eq!(world.writes.len(), 2);
+}
+
+#[test]
 fn a_slow_start_is_shown_while_it_lasts() {
     let containers = json!([{ "name": "a", "image": "i", "lifecycle": { "postStart": { "sleep": { "seconds": 5 } } } }]);
     let slow = Behaviour {

@@ -595,6 +595,13 @@ impl World {
         });
     }
 
+    /// The agent hears what the object's status says. Whether there is anything to say to it.
+    pub fn hears(&mut self) -> bool {
+        let text = self.object["status"].to_string();
+        let status: Box<RawValue> = serde_json::from_str(&text).unwrap();
+        self.state.contradicts(Some(&status))
+    }
+
     /// The agent dies, and another one takes its place.
     pub fn restart_agent(&mut self) {
         let text = self.object["status"].to_string();

@@ -20,6 +20,9 @@ pub(super) const TYPES: [&str; 7] = [
     "PodResizeInProgress",
 ];
 
+/// Those of [`TYPES`] that others write too: of a pod on a host that they do not hear, they say that it is not ready.
+pub(super) const READINESS: std::ops::RangeInclusive<usize> = 2..=3;
+
 /// Since when each condition has the status that it has, in the order of their types.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::lifecycle) struct Conditions([Option<(bool, Timestamp)>; TYPES.len()]);
@@ -31,6 +34,16 @@ impl Conditions {
         for (slot, _) in slots.filter(|(_, known)| *known == ty) {
             *slot = Some((status, since));
         }
+    }
+}
+
+impl Conditions {
+    /// Whether a condition about readiness was written that has another status than was said last.
+    pub(in crate::lifecycle) fn contradict(&self, ty: &str, status: bool) -> bool {
+        let known = self.0.iter().zip(TYPES).enumerate();
+        known
+            .filter(|(index, (_, known))| READINESS.contains(index) && *known == ty)
+            .any(|(_, (said, _))| said.is_some_and(|(said, _)| said != status))
     }
 }
 

@@ -10,9 +10,9 @@ mod containers;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Pod, Role, Settings, State, restart, state::Run};
+use super::{Pod, Role, Settings, State, reported::Reported, restart, state::Run};
 
 pub(super) use conditions::Conditions;
 
@@ -154,6 +154,14 @@ impl State {
         if self.told_all {
             return None;
         }
+        if std::mem::take(&mut self.contradicted) {
+            for index in conditions::READINESS {
+                // As if nothing stood there: it is written whatever it is.
+                if let Some(shown) = self.shown.conditions.get_mut(index) {
+                    *shown = 0;
+                }
+            }
+        }
         let mut status = self.status(pod, settings, now);
         let shown = status.shown();
         let mut changed = Map::new();
@@ -187,6 +195,21 @@ impl State {
             shown,
             is_last: self.ended.is_some(),
         })
+    }
+
+    /// Takes in the status of the pod as somebody else has written it. Who hears nothing of a host says of its pods that
+    /// they are not ready; the host, whose word it is, says again what is so. Whether there is anything to say.
+    pub fn contradicts(&mut self, status: Option<&RawValue>) -> bool {
+        let reported = Reported::read(status);
+        let conditions = reported.conditions.iter().flatten();
+        let mut others = conditions.filter(|condition| {
+            let is_true = &*condition.status == "True";
+            self.conditions.contradict(&condition.ty, is_true)
+        });
+        let contradicted = !self.told_all && others.next().is_some();
+        self.contradicted |= contradicted;
+        self.dirty |= contradicted;
+        contradicted
     }
 
     /// A patch was carried out.
