@@ -57,7 +57,13 @@ fn workload(spec: &Node, kind: &str, noun: &str, e: &mut Errors) {
             pods::selected_template(&selector, &template, e);
         }
     }
-    pods::template(&template, e);
+    // Only stateful sets have claims: each of their pods gets a volume of the name of each.
+    let claims = spec.get("volumeClaimTemplates");
+    let names = claims
+        .items()
+        .map(|claim| claim.get("metadata").get("name").str());
+    let names: Vec<&str> = names.collect();
+    pods::template_with_claims(&template, &names, e);
     always_running(&template, kind, e);
 }
 

@@ -183,6 +183,33 @@ fn stateful_and_daemon_sets_are_checked() {
             ),
         ],
     );
+    // A claim's template is a volume of every pod, though the pods' template does not list it.
+    let mut set = workload("StatefulSet");
+    set["spec"]["volumeClaimTemplates"] = json!([{
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }]);
+    check_creates(
+        &kind("apps", "StatefulSet"),
+        &set,
+        &[
+            (
+                "/spec/template/spec/containers/0/volumeMounts",
+                json!([{"name": "data", "mountPath": "/data"}]),
+                "",
+            ),
+            (
+                "/spec/template/spec/containers/0/volumeDevices",
+                json!([{"name": "data", "devicePath": "/dev/data"}]),
+                "",
+            ),
+            (
+                "/spec/template/spec/containers/0/volumeMounts",
+                json!([{"name": "date", "mountPath": "/data"}]),
+                "spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"date\"",
+            ),
+        ],
+    );
     check_updates(
         &kind("apps", "StatefulSet"),
         &workload("StatefulSet"),

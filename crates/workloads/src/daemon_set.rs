@@ -48,7 +48,8 @@ pub const REVISION_HASH: &str = "controller-revision-hash";
 pub struct Snapshot<'a> {
     /// The set.
     pub set: &'a DaemonSet,
-    /// Pods of its namespace: all that it controls, and those that nobody controls.
+    /// Pods of its namespace: all that it controls, and those that nobody controls. If a pod could not be created
+    /// because its name is taken, the one that has the name belongs to them, too.
     pub pods: &'a [Arc<Pod>],
     /// All hosts.
     pub nodes: &'a [Arc<Node>],
@@ -158,7 +159,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan<DaemonSetStatus> {
         owner,
         tolerations: hosts::tolerations(&set.spec.template),
         hosts: Vec::new(),
-        taken: pods.owned.iter().map(|pod| pod.name()).collect(),
+        taken: snapshot.pods.iter().map(|pod| pod.name()).collect(),
         hash: current.hash,
         create: Vec::new(),
         delete: Vec::new(),

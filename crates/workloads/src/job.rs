@@ -53,7 +53,8 @@ pub const MANAGER: &str = "kubernetes.io/job-controller";
 pub struct Snapshot<'a> {
     /// The job.
     pub job: &'a Job,
-    /// Pods of its namespace: all that it controls, and those that nobody controls.
+    /// Pods of its namespace: all that it controls, and those that nobody controls. If a pod could not be created
+    /// because its name is taken, the one that has the name belongs to them, too.
     pub pods: &'a [Arc<Pod>],
     /// Pods that are being created or deleted.
     pub in_flight: &'a InFlight,

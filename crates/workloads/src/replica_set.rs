@@ -33,7 +33,8 @@ pub use rank::{Ranking, deletion_order};
 pub struct Snapshot<'a> {
     /// The set.
     pub set: &'a ReplicaSet,
-    /// Pods of its namespace: all that it controls, and those that nobody controls.
+    /// Pods of its namespace: all that it controls, and those that nobody controls. If a pod could not be created
+    /// because its name is taken, the one that has the name belongs to them, too.
     pub pods: &'a [Arc<Pod>],
     /// Pods of the other sets of the same Deployment. They matter for which pods go first when there are too
     /// many: those on hosts with many of their kind.
@@ -107,7 +108,8 @@ fn scale(
             return;
         };
         let missing = wanted - have;
-        let seen: BTreeSet<&str> = owned.iter().map(|pod| pod.name()).collect();
+        // Pods that were let go keep their names.
+        let seen: BTreeSet<&str> = snapshot.pods.iter().map(|pod| pod.name()).collect();
         let taken = |name: &str| seen.contains(name) || in_flight.created.contains(name);
         let first = owned.len() + unseen.len();
         for name in template::free_names(owner, first, missing.min(BURST), taken) {

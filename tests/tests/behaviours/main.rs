@@ -3,8 +3,23 @@
 //! The tests share a cluster of twelve hosts in three zones, each in a namespace of its own; those that break
 //! hosts start their own.
 
+mod changes;
+mod deployment_adopts;
+mod deployment_keeps_history;
+mod deployment_meets_a_quota;
+mod deployment_misses_its_deadline;
 mod deployment_name_is_taken;
+mod deployment_pauses;
+mod deployment_recreates;
+mod deployment_replaces_pods;
 mod deployment_rolls_out;
+mod deployment_scales_while_rolling;
+mod deployment_undoes;
+mod deployment_waits_for_availability;
+mod objects;
+mod replica_set_adopts;
+mod replica_set_releases;
+mod replica_set_scales_down;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

@@ -123,6 +123,8 @@ pub(super) struct CarryOut<'a, O> {
     caches: &'a Caches,
     events: &'a Events,
     object: &'a O,
+    /// Names of children of which earlier plans have found that others have them.
+    taken: &'a [(Kind, Key)],
     done: Done,
 }
 
@@ -138,12 +140,14 @@ where
         caches: &'a Caches,
         events: &'a Events,
         object: &'a O,
+        taken: &'a [(Kind, Key)],
     ) -> Self {
         Self {
             client,
             caches,
             events,
             object,
+            taken,
             done: Done::default(),
         }
     }
@@ -369,7 +373,9 @@ where
         if kind == Kind::PersistentVolumeClaim || owner == self.metadata().uid.as_deref() {
             return Ok(Effect::Wrote(kind, Box::new(found)));
         }
-        if kind == Kind::Pod || kind == Kind::Job {
+        // The next plan chooses another name. One that has no other, as that of a StatefulSet's pod, has failed.
+        let is_known = |(of, key): &(Kind, Key)| *of == kind && &*key.1 == name;
+        if (kind == Kind::Pod || kind == Kind::Job) && self.taken.iter().any(is_known) {
             let text = format!("{kind} {name} is there already and belongs to somebody else");
             return Err(Error::Other(text));
         }

@@ -98,7 +98,7 @@ impl<W: Workload> Look<'_, W> {
         children
     }
 
-    /// Objects of others that have names which children were to have.
+    /// Objects that are none of the children and have names which children were to have.
     pub(super) fn taken<K>(&self, kind: Kind, informer: &Informer<K>) -> Vec<Arc<K>>
     where
         K: kube::Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
@@ -107,9 +107,10 @@ impl<W: Workload> Look<'_, W> {
         let taken = self.memory.taken.iter().filter(|(of, _)| *of == kind);
         taken
             .filter_map(|(_, key)| informer.get(key))
-            // Orphans and own ones are among the children.
-            .filter(|found| {
-                controller_of(found.meta()).is_some_and(|o| Some(o.uid.as_str()) != own)
+            // Own ones are among the children, and so are orphans if there may be some.
+            .filter(|found| match controller_of(found.meta()) {
+                Some(owner) => Some(owner.uid.as_str()) != own,
+                None => !self.adopts,
             })
             .collect()
     }
@@ -211,7 +212,13 @@ impl<W: Workload> Controller<W> {
         let plan = W::plan(&look);
         let mut backoff = memory.backoff.clone();
         W::remember(&look, &plan, &mut backoff);
-        let mut work = CarryOut::new(&self.client, &self.caches, &self.events, object);
+        let mut work = CarryOut::new(
+            &self.client,
+            &self.caches,
+            &self.events,
+            object,
+            &memory.taken,
+        );
         let result = work.carry_out(&plan).await;
         let done = work.done();
         memory.backoff = backoff;
@@ -221,12 +228,18 @@ impl<W: Workload> Controller<W> {
             Some(Some(version)) => W::objects(&self.caches).wrote(version),
             Some(None) => W::objects(&self.caches).may_have_written(),
         };
-        memory.taken = done.taken;
+        let has_found_taken = !done.taken.is_empty();
+        if result.is_ok() && !has_found_taken {
+            memory.taken.clear();
+        }
+        let is_new = |taken: &(Kind, Key)| !memory.taken.contains(taken);
+        let found: Vec<_> = done.taken.into_iter().filter(is_new).collect();
+        memory.taken.extend(found);
         match result {
             Ok(()) => {
                 memory.failure = None;
                 // The next plan chooses other names, once those that have them are in memory.
-                if !memory.taken.is_empty() {
+                if has_found_taken {
                     return Ok(Next::After(TAKEN_RETRY));
                 }
                 Ok(plan.again.map_or(Next::Done, |at| Next::After(until(at))))

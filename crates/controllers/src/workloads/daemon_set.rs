@@ -57,9 +57,11 @@ impl Workload for DaemonSets {
     fn plan(look: &Look<'_, Self>) -> Plan<DaemonSetStatus> {
         let mut revisions = look.children(&look.caches.revisions);
         revisions.extend(look.taken(Kind::ControllerRevision, &look.caches.revisions));
+        let mut pods = look.children(&look.caches.pods);
+        pods.extend(look.taken(Kind::Pod, &look.caches.pods));
         daemon_set::plan(&daemon_set::Snapshot {
             set: look.object,
-            pods: &look.children(&look.caches.pods),
+            pods: &pods,
             nodes: &look.caches.nodes.all(),
             revisions: &revisions,
             in_flight: &InFlight::default(),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use mosaic_api::LabelSelector;
-use mosaic_workloads::{InFlight, Plan, job, owner};
+use mosaic_workloads::{InFlight, Kind, Plan, job, owner};
 
 use super::{Caches, Controller, Look, Workload};
 use crate::informer::Informer;
@@ -38,9 +38,11 @@ impl Workload for Jobs {
     }
 
     fn plan(look: &Look<'_, Self>) -> Plan<JobStatus> {
+        let mut pods = look.children(&look.caches.pods);
+        pods.extend(look.taken(Kind::Pod, &look.caches.pods));
         job::plan(&job::Snapshot {
             job: look.object,
-            pods: &look.children(&look.caches.pods),
+            pods: &pods,
             in_flight: &InFlight::default(),
             now: look.now,
         })

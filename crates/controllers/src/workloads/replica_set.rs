@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
 use mosaic_api::LabelSelector;
-use mosaic_workloads::{InFlight, Plan, Pod, owner, replica_set};
+use mosaic_workloads::{InFlight, Kind, Plan, Pod, owner, replica_set};
 
 use super::{Caches, Controller, Look, Workload};
 use crate::informer::{Informer, controller_of};
@@ -37,11 +37,13 @@ impl Workload for ReplicaSets {
     }
 
     fn plan(look: &Look<'_, Self>) -> Plan<ReplicaSetStatus> {
-        let pods = look.children(&look.caches.pods);
+        let mut pods = look.children(&look.caches.pods);
+        let siblings = siblings(look, &pods);
+        pods.extend(look.taken(Kind::Pod, &look.caches.pods));
         replica_set::plan(&replica_set::Snapshot {
             set: look.object,
             pods: &pods,
-            siblings: &siblings(look, &pods),
+            siblings: &siblings,
             in_flight: &InFlight::default(),
             failure: look.memory.failure.as_ref(),
             now: look.now,

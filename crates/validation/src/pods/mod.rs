@@ -18,7 +18,7 @@ pub use self::resize::{
 pub(crate) use self::{
     resources::{RESOURCE_NAME, quantity, resource_list},
     scheduling::{label_selector, node_selector, selected_template, tolerations},
-    spec::{template, template_object},
+    spec::{template, template_object, template_with_claims},
     update::{status, update},
 };
 use crate::node::{Errors, Node};
@@ -26,7 +26,7 @@ use crate::node::{Errors, Node};
 /// A pod that is about to be created.
 pub(crate) fn pod(pod: &Node, e: &mut Errors) {
     let spec = pod.get("spec");
-    spec::spec(&spec, &pod.get("metadata"), e);
+    spec::spec(&spec, &pod.get("metadata"), &[], e);
     let gates = spec.get("schedulingGates");
     let node_name = spec.get("nodeName");
     if !gates.is_empty() && !node_name.is_empty() {

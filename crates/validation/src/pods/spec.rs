@@ -16,10 +16,19 @@ const MAX_SEARCH_PATHS: usize = 32;
 
 /// The pod template of a workload.
 pub(crate) fn template(template: &Node, e: &mut Errors) {
+    template_with_claims(template, &[], e);
+}
+
+/// The pod template of a workload whose pods get volumes beside those of the template: claims of these names.
+pub(crate) fn template_with_claims<'v>(
+    template: &Node<'v, '_>,
+    claims: &[&'v str],
+    e: &mut Errors,
+) {
     let metadata = template.get("metadata");
     meta::labels(&metadata.get("labels"), e);
     meta::annotations(&metadata.get("annotations"), e);
-    spec(&template.get("spec"), &metadata, e);
+    spec(&template.get("spec"), &metadata, claims, e);
     let ephemeral = template.get("spec");
     let ephemeral = ephemeral.get("ephemeralContainers");
     if !ephemeral.is_empty() {
@@ -35,10 +44,12 @@ pub(crate) fn template_object(object: &Node, e: &mut Errors) {
     template(&object.get("template"), e);
 }
 
-/// A pod's spec, with the metadata of the pod or template that it belongs to.
-pub(super) fn spec(spec: &Node, metadata: &Node, e: &mut Errors) {
+/// A pod's spec, with the metadata of the pod or template that it belongs to, and the names of claims that its
+/// containers can mount although it does not list them.
+pub(super) fn spec<'v>(spec: &Node<'v, '_>, metadata: &Node, claims: &[&'v str], e: &mut Errors) {
     mirror(metadata, spec, e);
-    let volumes = volumes::volumes(&spec.get("volumes"), e);
+    let mut volumes = volumes::volumes(&spec.get("volumes"), e);
+    volumes.extend(claims.iter().map(|name| (*name, true)));
     container::containers(spec, &volumes, e);
     e.one_of(&spec.get("restartPolicy"), &RESTART_POLICIES);
     e.one_of(&spec.get("dnsPolicy"), &DNS_POLICIES);

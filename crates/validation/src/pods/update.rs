@@ -62,7 +62,7 @@ pub(crate) fn update(new: &Node, old: &Node, e: &mut Errors) {
         e.forbidden(&new_spec, format!("{ALLOWED}\n{}", changed.join("\n")));
     }
     if e.count() == 0 {
-        spec::spec(&new_spec, &new.get("metadata"), e);
+        spec::spec(&new_spec, &new.get("metadata"), &[], e);
     }
 }
 

@@ -322,6 +322,18 @@ fn a_host_never_gets_two_pods_because_the_first_is_not_visible() {
 }
 
 #[test]
+fn a_pod_that_was_let_go_keeps_its_name() {
+    let mut world = World::of(1, json!({}));
+    let before = world.created()[0]["metadata"]["name"].clone();
+    let name = before.as_str().unwrap();
+    let free = json!({"labels": {"app": "other"}, "ownerReferences": null});
+    world.add(name, "n0", 1, free);
+    let after = world.created();
+    assert_eq!(after.len(), 1);
+    assert_ne!(after[0]["metadata"]["name"], before);
+}
+
+#[test]
 fn pods_on_hosts_that_are_not_meant_go() {
     let taint = |effect: &str| json!({"taints": [{"key": "pool", "effect": effect}]});
     let nodes = [

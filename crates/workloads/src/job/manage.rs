@@ -140,7 +140,7 @@ impl<'a> Planner<'a> {
 
     fn create(&mut self, missing: usize) {
         let created = &self.snapshot.in_flight.created;
-        let seen: BTreeSet<&str> = self.pods.iter().map(|pod| pod.name()).collect();
+        let seen: BTreeSet<&str> = self.snapshot.pods.iter().map(|pod| pod.name()).collect();
         let taken = |name: &str| seen.contains(name) || created.contains(name);
         let first = self.pods.len() + self.unseen();
         for name in free_names(&self.owner, first, missing, taken) {
@@ -151,7 +151,7 @@ impl<'a> Planner<'a> {
 
     /// Creates pods for the lowest indexes that are open.
     fn create_indexed(&mut self, active: &[&'a Arc<Pod>], missing: usize) {
-        let seen: BTreeSet<&str> = self.pods.iter().map(|pod| pod.name()).collect();
+        let seen: BTreeSet<&str> = self.snapshot.pods.iter().map(|pod| pod.name()).collect();
         let mut busy: HashSet<i32> = active.iter().filter_map(|pod| self.index_of(pod)).collect();
         let mut last_failed: HashMap<i32, &'a Arc<Pod>> = HashMap::new();
         for pod in &self.pods {

@@ -450,6 +450,20 @@ fn orphans_that_are_taken_over_are_counted_from_then_on() {
 }
 
 #[test]
+fn a_pod_that_was_let_go_keeps_its_name() {
+    for mode in ["NonIndexed", "Indexed"] {
+        let mut world = World::new(json!({"completionMode": mode, "completions": 1}));
+        world.run();
+        let pod = world.pod("p1");
+        pod.metadata.labels = None;
+        pod.metadata.owner_references = None;
+        // The step itself makes sure that no name is given twice.
+        let told = world.step();
+        assert!(told[0].starts_with("create"), "{told:?}");
+    }
+}
+
+#[test]
 fn a_job_of_absurd_size_is_planned_in_bounded_steps() {
     for mode in ["NonIndexed", "Indexed"] {
         let world = World::new(

@@ -268,6 +268,17 @@ fn orphans_count_once_they_are_taken_over_and_pods_let_go_do_not() {
 }
 
 #[test]
+fn a_pod_that_was_let_go_keeps_its_name() {
+    let mut world = World::new(2, &[]);
+    let before = world.created();
+    let free = json!({"metadata": {"labels": {"app": "other"}, "ownerReferences": null}});
+    world.pods.push(pod(&before[0], free));
+    let after = world.created();
+    assert_eq!(after.len(), 2);
+    assert!(!after.contains(&before[0]), "{after:?}");
+}
+
+#[test]
 fn the_status_counts_what_pods_are_like() {
     let mut world = World::new(4, &[]);
     world.set.spec.min_ready_seconds = Some(60);

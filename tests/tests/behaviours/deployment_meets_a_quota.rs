@@ -1,0 +1,55 @@
+//! Pods that a quota refuses are told of by the Deployment, and made when there is room.
+
+use crate::objects::{condition, items};
+use crate::{Cluster, get, until};
+
+const WEB: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 4
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: web, image: "web:1"}]
+"#;
+
+#[test]
+fn refused_pods_are_a_condition_and_an_event_until_the_quota_grows() {
+    let cluster = Cluster::shared();
+    let kubectl = cluster.namespace("deployment-meets-a-quota");
+    kubectl.run("create quota few --hard pods=2").ok();
+    until(&kubectl, "quota few", |quota| {
+        quota["status"]["hard"]["pods"] == "2"
+    });
+    kubectl.run_with_input("apply -f -", WEB).ok();
+    let web = until(&kubectl, "deployment web", |web| {
+        condition(web, "ReplicaFailure")["status"] == "True"
+            && web["status"]["availableReplicas"] == 2
+    });
+    let failure = condition(&web, "ReplicaFailure");
+    assert_eq!(failure["reason"], "FailedCreate");
+    let message = failure["message"].as_str().unwrap_or_default();
+    assert!(message.contains("exceeded quota: few"), "{message}");
+    let pods = get(&kubectl, "pods");
+    assert_eq!(items(&pods).len(), 2);
+    until(&kubectl, "events", |events| {
+        items(events).iter().any(|event| {
+            let note = event["message"].as_str().unwrap_or_default();
+            event["reason"] == "FailedCreate"
+                && event["type"] == "Warning"
+                && event["involvedObject"]["kind"] == "ReplicaSet"
+                && note.contains("exceeded quota: few")
+        })
+    });
+
+    kubectl
+        .run(r#"patch quota few -p {"spec":{"hard":{"pods":"4"}}}"#)
+        .ok();
+    until(&kubectl, "deployment web", |web| {
+        web["status"]["availableReplicas"] == 4 && condition(web, "ReplicaFailure").is_null()
+    });
+}

@@ -1,0 +1,86 @@
+//! A Deployment has as many pods as it is to have, whatever becomes of them.
+
+use crate::objects::{controller, is_ready, items, name, names};
+use crate::{Cluster, get, until};
+
+const WEB: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: web, image: "web:1"}]
+"#;
+
+#[test]
+fn a_pod_that_is_deleted_is_replaced() {
+    let cluster = Cluster::shared();
+    let kubectl = cluster.namespace("deployment-replaces-pods");
+    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run("rollout status deployment/web").ok();
+    let pods = get(&kubectl, "pods");
+    let before = names(&pods);
+    kubectl.run(&format!("delete pod {}", before[0])).ok();
+    kubectl
+        .run(&format!(
+            "delete pod {} --force --grace-period 0",
+            before[1]
+        ))
+        .ok();
+    let after = until(&kubectl, "pods", |pods| {
+        items(pods).len() == 3 && items(pods).iter().all(is_ready)
+    });
+    let kept = |pod: &&str| before.contains(pod);
+    let kept: Vec<_> = names(&after).into_iter().filter(kept).collect();
+    assert_eq!(kept, [before[2]]);
+    until(&kubectl, "deployment web", |web| {
+        web["status"]["availableReplicas"] == 3
+    });
+}
+
+#[test]
+fn a_pod_of_another_label_is_let_go_and_replaced() {
+    let cluster = Cluster::shared();
+    let kubectl = cluster.namespace("deployment-lets-pods-go");
+    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run("rollout status deployment/web").ok();
+    let pods = get(&kubectl, "pods");
+    let suspect = names(&pods)[0].to_owned();
+
+    // Taken out to be looked at: it runs on, and another one serves in its place.
+    kubectl
+        .run(&format!("label pod {suspect} app=suspect --overwrite"))
+        .ok();
+    let pods = until(&kubectl, "pods", |pods| {
+        items(pods).len() == 4
+            && items(pods).iter().all(is_ready)
+            && items(pods)
+                .iter()
+                .all(|pod| controller(pod).is_some() == (name(pod) != suspect))
+    });
+    assert!(names(&pods).contains(&suspect.as_str()));
+
+    // Put back, it is one too many.
+    kubectl
+        .run(&format!("label pod {suspect} app=web --overwrite"))
+        .ok();
+    until(&kubectl, "pods", |pods| {
+        items(pods).len() == 3 && items(pods).iter().all(|pod| controller(pod).is_some())
+    });
+
+    // Let go for good, it stays when the Deployment goes.
+    let pods = get(&kubectl, "pods");
+    let free = names(&pods)[0].to_owned();
+    kubectl.run(&format!("label pod {free} app-")).ok();
+    until(&kubectl, &format!("pod {free}"), |pod| {
+        controller(pod).is_none()
+    });
+    kubectl.run("delete deployment web").ok();
+    let rest = until(&kubectl, "pods", |pods| items(pods).len() == 1);
+    assert_eq!(names(&rest), [free]);
+}
