@@ -178,8 +178,7 @@ impl Controller {
         for pod in pods {
             let namespace = key_of(&pod.metadata).0;
             let index = shared.index.as_ref();
-            let theirs =
-                index.map(|index| index.selecting(&namespace, Some(&*pod.labels)));
+            let theirs = index.map(|index| index.selecting(&namespace, Some(&*pod.labels)));
             services
                 .entry(namespace)
                 .or_default()

@@ -106,7 +106,7 @@ impl Refusal {
                 Status::bad_request(format!("the annotation {key} of the binding is no string"))
             }
             Self::Unreadable(why) => {
-                Status::internal(&format!("the stored pod cannot be read: {why}"))
+                Status::internal(format!("the stored pod cannot be read: {why}"))
             }
         }
     }

@@ -181,24 +181,23 @@ pub(super) fn constraints(nodes: &[Node], pods: &[Pod]) -> Result<(), Failure> {
         .collect();
     let mut empty: BTreeMap<&str, usize> = BTreeMap::new();
     empty.extend(zones.values().map(|zone| (*zone, 0)));
-    let mut groups: HashMap<&str, (HashMap<&str, &Pod>, BTreeMap<&str, usize>)> = HashMap::new();
+    let mut hosts: HashMap<(&str, &str), &Pod> = HashMap::new();
+    let mut groups: HashMap<&str, BTreeMap<&str, usize>> = HashMap::new();
     for pod in pods {
         let group = pod.metadata.labels.get(GROUP).map_or("", String::as_str);
-        let (hosts, spread) = groups
-            .entry(group)
-            .or_insert_with(|| (HashMap::new(), empty.clone()));
-        if let Some(other) = hosts.insert(pod.host(), pod) {
+        if let Some(other) = hosts.insert((group, pod.host()), pod) {
             let (one, two) = (pod.name(), other.name());
             return Err(Failure::new(format!(
                 "pods {one} and {two} of {group} are both on {}",
                 pod.host()
             )));
         }
+        let spread = groups.entry(group).or_insert_with(|| empty.clone());
         if let Some(zone) = zones.get(pod.host()) {
             *spread.entry(zone).or_default() += 1;
         }
     }
-    for (group, (_, spread)) in groups {
+    for (group, spread) in groups {
         let (least, most) = (spread.values().min(), spread.values().max());
         if let (Some(least), Some(most)) = (least, most)
             && most - least > 1
