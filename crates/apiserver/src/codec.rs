@@ -4,6 +4,8 @@
 //! itself. `apiVersion`, `kind` and `metadata` come first, so that the revision can be spliced in at a
 //! known place: an object is serialised once, and every reader and watcher gets the same bytes.
 
+use std::collections::BTreeMap;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use mosaic_store::Revision;
 use serde::Deserialize;
@@ -41,6 +43,33 @@ pub fn encode(object: &Value) -> Result<Bytes, &'static str> {
     }
     out.push(b'}');
     Ok(Bytes::from(out))
+}
+
+/// The stored form of an object of which only the outermost members are parsed, sorted by name. Its metadata has no
+/// `resourceVersion`.
+pub fn encode_members(members: &BTreeMap<&str, &RawValue>) -> Bytes {
+    let length: usize = members
+        .iter()
+        .map(|(k, v)| k.len() + v.get().len() + 4)
+        .sum();
+    let mut out = Vec::with_capacity(length + 2);
+    out.push(b'{');
+    let first = ["apiVersion", "kind", "metadata"];
+    let first = first.iter().filter_map(|key| members.get_key_value(key));
+    let others = members
+        .iter()
+        .filter(|(key, _)| !matches!(**key, "apiVersion" | "kind" | "metadata"));
+    for (at, (key, value)) in first.chain(others).enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        out.push(b'"');
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b"\":");
+        out.extend_from_slice(value.get().as_bytes());
+    }
+    out.push(b'}');
+    Bytes::from(out)
 }
 
 fn write_members(

@@ -129,6 +129,22 @@ pub fn check_token(app: &App, call: &Call, request: &Value) -> Result<(), Status
     rights::check(app, &attempt, request)
 }
 
+/// Checks whether a pod may be bound by who asks: hosts bind nothing.
+///
+/// # Errors
+/// 403 if it may not.
+pub fn check_binding(app: &App, call: &Call, binding: &Value) -> Result<(), Status> {
+    let attempt = Attempt {
+        call,
+        part: Part::Binding,
+        namespace: &call.path.namespace,
+        name: &call.path.name,
+        old: None,
+        dry_run: false,
+    };
+    rights::check(app, &attempt, binding)
+}
+
 /// Gives back what a deleted object had claimed.
 pub async fn released(app: &App, kind: &Kind, object: &Value) {
     if kind.is("", "Service") {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     app::App,
+    codec,
     http::{
         accept::Form,
         respond::{self, Body},
@@ -175,6 +176,10 @@ pub fn respond_with(call: &Call, written: Written) -> Response<Body> {
     };
     let json = match written.wire {
         Some(wire) if call.accept.form == Form::Object => wire,
+        Some(wire) if call.accept.form == Form::Metadata => codec::metadata_only(&wire)
+            .unwrap_or_else(|| {
+                render::value(&call.kind, Form::Metadata, call.include(), written.object)
+            }),
         _ => render::value(&call.kind, call.accept.form, call.include(), written.object),
     };
     let mut response = respond::json_bytes(code, call.accept, json);

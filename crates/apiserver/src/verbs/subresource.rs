@@ -130,86 +130,8 @@ pub async fn bind(app: &App, call: &Call) -> Result<Response<Body>, Status> {
     if !errors.is_empty() {
         return Err(Status::invalid("", "Binding", &call.path.name, &errors));
     }
-    let change = |current: &Value| {
-        let refuse = |why: String| Err(Status::conflict("", "pods/binding", &call.path.name, &why));
-        let on = current
-            .pointer("/spec/nodeName")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        if meta::is_being_deleted(current) {
-            return refuse(format!(
-                "pod {} is being deleted, cannot be assigned to a host",
-                call.path.name
-            ));
-        }
-        if !on.is_empty() {
-            return refuse(format!(
-                "pod {} is already assigned to node {on:?}",
-                call.path.name
-            ));
-        }
-        if current
-            .pointer("/spec/schedulingGates")
-            .and_then(Value::as_array)
-            .is_some_and(|gates| !gates.is_empty())
-        {
-            return refuse(format!(
-                "pod {} has non-empty .spec.schedulingGates",
-                call.path.name
-            ));
-        }
-        let mut object = current.clone();
-        meta::remove(&mut object, "resourceVersion");
-        for (key, asked) in [
-            ("uid", meta::uid(&binding)),
-            ("resourceVersion", meta::resource_version(&binding)),
-        ] {
-            if !asked.is_empty() {
-                meta::set(&mut object, key, asked);
-            }
-        }
-        for (key, value) in binding
-            .pointer("/metadata/annotations")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
-            let annotations = object
-                .get_mut("metadata")
-                .and_then(Value::as_object_mut)
-                .map(|meta| meta.entry("annotations").or_insert_with(|| json!({})));
-            if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
-                annotations.insert(key.clone(), value.clone());
-            }
-        }
-        if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
-            spec.insert("nodeName".to_owned(), json!(node));
-        }
-        mark_scheduled(&mut object, Timestamp::now());
-        Ok(object)
-    };
-    write::modify(app, call, &options, Part::Binding, Vec::new(), &change).await?;
+    write::bind(app, call, &options, &binding, &node).await?;
     Ok(success(call))
-}
-
-/// Sets the pod's condition `PodScheduled` to true.
-fn mark_scheduled(pod: &mut Value, now: Timestamp) {
-    let Some(pod) = pod.as_object_mut() else {
-        return;
-    };
-    let status = pod.entry("status").or_insert_with(|| json!({}));
-    let Some(status) = status.as_object_mut() else {
-        return;
-    };
-    let conditions = status.entry("conditions").or_insert_with(|| json!([]));
-    let Some(conditions) = conditions.as_array_mut() else {
-        return;
-    };
-    conditions.retain(|condition| condition.get("type").is_none_or(|ty| ty != "PodScheduled"));
-    conditions.push(
-        json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null,
-        "lastTransitionTime": mosaic_api::time::format(now)}),
-    );
 }
 
 fn success(call: &Call) -> Response<Body> {

@@ -63,15 +63,40 @@ struct HeadMetadata {
     resource_version: Option<String>,
 }
 
+/// The metadata, if it comes before everything else that is no plain text, as this server writes it: then the rest,
+/// most of the object, need not be looked at.
+fn leading_metadata(json: &str) -> Option<HeadMetadata> {
+    const METADATA: &str = "\"metadata\":";
+    let (before, after) = json.split_once(METADATA)?;
+    // A quotation mark inside of a text has a backslash before it, so this is a member; of the object itself if
+    // nothing else was opened.
+    if before
+        .bytes()
+        .skip(1)
+        .any(|byte| matches!(byte, b'{' | b'[' | b'\\'))
+    {
+        return None;
+    }
+    // Reads one value and leaves the rest alone.
+    let mut reader = serde_json::Deserializer::from_str(after);
+    HeadMetadata::deserialize(&mut reader).ok()
+}
+
 impl<'de, K> Deserialize<'de> for Text<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Box::<RawValue>::deserialize(deserializer)?;
-        let head: Head = serde_json::from_str(json.get()).map_err(D::Error::custom)?;
+        let metadata = match leading_metadata(json.get()) {
+            Some(metadata) => metadata,
+            None => {
+                let head: Head = serde_json::from_str(json.get()).map_err(D::Error::custom)?;
+                head.metadata
+            }
+        };
         Ok(Self {
             metadata: ObjectMeta {
-                name: head.metadata.name,
-                namespace: head.metadata.namespace,
-                resource_version: head.metadata.resource_version,
+                name: metadata.name,
+                namespace: metadata.namespace,
+                resource_version: metadata.resource_version,
                 ..ObjectMeta::default()
             },
             json,
@@ -124,5 +149,22 @@ mod tests {
         assert_eq!(text.meta().resource_version.as_deref(), Some("7"));
         assert_eq!(text.bytes(), json.as_bytes());
         assert!(serde_json::from_str::<Text<Pod>>("{}").is_err());
+    }
+
+    #[test]
+    fn only_the_objects_own_metadata_is_read() {
+        let name = |json: &str| {
+            let text: Text<Pod> = serde_json::from_str(json).unwrap();
+            text.name().to_owned()
+        };
+        for json in [
+            r#"{"kind":"Pod","metadata":{"name":"a"},"spec":{"metadata":{"name":"b"}}}"#,
+            r#"{"spec":{"metadata":{"name":"b"}},"metadata":{"name":"a"}}"#,
+            r#"{"spec":[{"metadata":{"name":"b"}}],"metadata":{"name":"a"}}"#,
+            r#"{"kind":"\"metadata\":{}","metadata":{"name":"a"}}"#,
+            r#"{"kind":"x\\","metadata":{"name":"a"}}"#,
+        ] {
+            assert_eq!(name(json), "a", "{json}");
+        }
     }
 }

@@ -116,6 +116,22 @@ impl Connection {
         content_type: &str,
         body: Bytes,
     ) -> Result<usize, Failure> {
+        let mut length = 0;
+        self.exchange(method, path, content_type, body, |data| {
+            length += data.len()
+        })
+        .await?;
+        Ok(length)
+    }
+
+    async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+        taken: impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -128,7 +144,7 @@ impl Connection {
         let answered = async {
             let response = self.sender.send_request(request).await.map_err(failed)?;
             let status = response.status();
-            read(status, response.into_body()).await
+            read(status, response.into_body(), taken).await
         };
         tokio::time::timeout(ANSWER_WITHIN, answered)
             .await
@@ -146,24 +162,44 @@ impl Connection {
         self.call(Method::GET, path, "application/json", Bytes::new())
             .await
     }
+
+    /// Reads an object or a list.
+    pub(super) async fn read(&mut self, path: &str) -> Result<Vec<u8>, Failure> {
+        let mut text = Vec::new();
+        self.exchange(
+            Method::GET,
+            path,
+            "application/json",
+            Bytes::new(),
+            |data| {
+                text.extend_from_slice(data);
+            },
+        )
+        .await?;
+        Ok(text)
+    }
 }
 
-/// Reads a body to its end and counts it. What is wrong is shown.
-async fn read(status: StatusCode, mut body: Incoming) -> Result<usize, Failure> {
-    let mut length = 0;
+/// Reads a body to its end. What is wrong is shown.
+async fn read(
+    status: StatusCode,
+    mut body: Incoming,
+    mut taken: impl FnMut(&[u8]),
+) -> Result<(), Failure> {
     let mut shown = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(failed)?;
         let Some(data) = frame.data_ref() else {
             continue;
         };
-        length += data.len();
-        if !status.is_success() {
+        if status.is_success() {
+            taken(data);
+        } else {
             shown.extend(data.iter().take(SHOWN.saturating_sub(shown.len())));
         }
     }
     if status.is_success() {
-        return Ok(length);
+        return Ok(());
     }
     let shown = String::from_utf8_lossy(&shown);
     Err(Failure::new(format!(
@@ -183,7 +219,7 @@ impl Multiplexed {
         let response = self.sender.send_request(request).await.map_err(failed)?;
         match response.status() {
             StatusCode::OK => Ok(response.into_body()),
-            other => read(other, response.into_body())
+            other => read(other, response.into_body(), |_| ())
                 .await
                 .and(Err(failed(other))),
         }

@@ -1,9 +1,11 @@
 //! What was measured, what is to be reached, and how both are shown.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::load::as_float;
 use crate::failure::Failure;
 use crate::output::{style, table};
 
@@ -25,34 +27,23 @@ impl Target {
     }
 }
 
-/// The figures that a server is to reach on two cores. Against etcd they are not demanded.
-pub(super) fn target(key: &str) -> Option<Target> {
-    Some(match key {
-        "configmap_creates_per_second" => Target::AtLeast(8_000.0),
-        "gets_per_second" => Target::AtLeast(20_000.0),
-        "steady_write_p99_ms" => Target::AtMost(10.0),
-        "list_pods_ms" => Target::AtMost(1_000.0),
-        "idle_memory_mb" => Target::AtMost(60.0),
-        "scale_memory_mb" => Target::AtMost(450.0),
-        "start_empty_ms" => Target::AtMost(1_000.0),
-        "start_filled_ms" => Target::AtMost(5_000.0),
-        _ => return None,
-    })
-}
+/// Which figure is to reach what.
+pub(super) type Targets = fn(&str) -> Option<Target>;
 
-/// The figures, in the order in which they were measured. A key ends with its unit.
-#[derive(Debug, Default)]
+/// The figures, in the order in which they were measured. A key ends with its unit, or is two names with a
+/// dot between: those of one first name are shown together.
+#[derive(Debug)]
 pub(super) struct Figures {
     list: Vec<(String, f64)>,
-    with_targets: bool,
+    targets: Targets,
 }
 
 impl Figures {
-    /// No figures yet; they are held against the targets if so wished.
-    pub(super) fn new(with_targets: bool) -> Self {
+    /// No figures yet, which will be held against these targets.
+    pub(super) fn new(targets: Targets) -> Self {
         Self {
             list: Vec::new(),
-            with_targets,
+            targets,
         }
     }
 
@@ -62,7 +53,7 @@ impl Figures {
     }
 
     fn target(&self, key: &str) -> Option<Target> {
-        target(key).filter(|_| self.with_targets)
+        (self.targets)(key)
     }
 
     /// The figures as JSON, with what they were measured under.
@@ -70,7 +61,18 @@ impl Figures {
         let mut figures = Map::new();
         let mut targets = Map::new();
         for (key, value) in &self.list {
-            figures.insert(key.clone(), json!(rounded(*value)));
+            let rounded = json!(rounded(*value));
+            match key.split_once('.') {
+                Some((first, second)) => {
+                    let together = figures.entry(first).or_insert_with(|| json!({}));
+                    if let Some(together) = together.as_object_mut() {
+                        together.insert(second.to_owned(), rounded);
+                    }
+                }
+                None => {
+                    figures.insert(key.clone(), rounded);
+                }
+            }
             if let Some(target) = self.target(key) {
                 let (name, bound) = match target {
                     Target::AtLeast(bound) => ("atLeast", bound),
@@ -99,7 +101,7 @@ impl Figures {
                 };
                 let met = met.map_or("", |met| if met { "yes" } else { "no" });
                 vec![
-                    key.replace('_', " "),
+                    key.replace(['_', '.'], " "),
                     rounded(*value).to_string(),
                     bound,
                     met.to_owned(),
@@ -123,6 +125,16 @@ fn rounded(value: f64) -> f64 {
     (value * step).round() / step
 }
 
+/// A time as a figure.
+pub(super) fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// An amount of memory as a figure.
+pub(super) fn megabytes(bytes: u64) -> f64 {
+    as_float(bytes) / 1e6
+}
+
 /// The middle one of some measurements; of an even number, the lower of the two.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -143,10 +155,18 @@ mod tests {
 
     #[test]
     fn figures_are_held_against_targets() {
-        let mut figures = Figures::new(true);
+        let mut figures = Figures::new(|key| {
+            Some(match key {
+                "gets_per_second" => Target::AtLeast(20_000.0),
+                "idle_memory_mb" => Target::AtMost(60.0),
+                _ => return None,
+            })
+        });
         figures.add("gets_per_second", 19_999.4);
         figures.add("idle_memory_mb", 59.96);
         figures.add("other_ms", 0.123_456);
+        figures.add("some_ms.p50", 1.0);
+        figures.add("some_ms.p99", 2.0);
         let shown = figures.to_json(json!({}));
         assert_eq!(shown["figures"]["gets_per_second"], json!(19_999.0));
         assert_eq!(
@@ -159,5 +179,6 @@ mod tests {
         );
         assert_eq!(shown["figures"]["other_ms"], json!(0.123));
         assert!(shown["targets"].get("other_ms").is_none());
+        assert_eq!(shown["figures"]["some_ms"], json!({"p50": 1.0, "p99": 2.0}));
     }
 }

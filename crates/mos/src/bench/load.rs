@@ -12,7 +12,6 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::client::{Connection, Endpoint};
-use super::objects;
 use crate::failure::Failure;
 
 /// The longest latency that is told apart, in microseconds.
@@ -45,12 +44,12 @@ pub(super) fn as_float(count: u64) -> f64 {
     count as f64
 }
 
-fn histogram() -> Result<Histogram<u64>, Failure> {
+pub(super) fn histogram() -> Result<Histogram<u64>, Failure> {
     Histogram::new_with_bounds(1, LONGEST, 3)
         .map_err(|error| Failure::new(format!("cannot count latencies: {error}")))
 }
 
-fn note(histogram: &mut Histogram<u64>, latency: Duration) {
+pub(super) fn note(histogram: &mut Histogram<u64>, latency: Duration) {
     let micros = u64::try_from(latency.as_micros()).unwrap_or(LONGEST);
     histogram.saturating_record(micros.clamp(1, LONGEST));
 }
@@ -150,15 +149,35 @@ impl AsRequest for Get {
     }
 }
 
-/// Writes statuses of pods at a steady pace, whether earlier ones are answered or not: each connection
-/// has its share of the points in time. A write that had to wait for its connection counts from the
-/// time at which it was due. `pod` names the pod of the write with a number.
-pub(super) async fn steady(
+/// A merge patch of a path.
+pub(super) struct Patch(pub(super) String, pub(super) Bytes);
+
+impl AsRequest for Patch {
+    async fn send(self, connection: &mut Connection) -> Result<usize, Failure> {
+        connection
+            .call(
+                Method::PATCH,
+                &self.0,
+                "application/merge-patch+json",
+                self.1,
+            )
+            .await
+    }
+}
+
+/// Sends requests at a steady pace, whether earlier ones are answered or not: each connection has its
+/// share of the points in time. A request that had to wait for its connection counts from the time at
+/// which it was due. `request` is given the number of the request, and from when on it counts.
+pub(super) async fn steady<F, R>(
     connections: &mut [Connection],
     per_second: f64,
     time: Duration,
-    pod: impl Fn(u64) -> String,
-) -> Result<Load, Failure> {
+    request: F,
+) -> Result<Load, Failure>
+where
+    F: Fn(u64, Instant) -> R,
+    R: AsRequest,
+{
     let step = Duration::from_secs_f64(1.0 / per_second);
     let clients = u32::try_from(connections.len()).unwrap_or(u32::MAX);
     let start = Instant::now();
@@ -166,7 +185,7 @@ pub(super) async fn steady(
         .iter_mut()
         .zip(0_u32..)
         .map(|(connection, client)| {
-            let pod = &pod;
+            let request = &request;
             async move {
                 let mut latencies = histogram()?;
                 let mut turn = client;
@@ -179,11 +198,7 @@ pub(super) async fn steady(
                     tokio::time::sleep_until(due).await;
                     // The timer's own lateness is not the server's.
                     let began = if late { due } else { Instant::now() };
-                    let path = format!("{}/{}/status", objects::PODS, pod(turn.into()));
-                    let body = objects::status_patch();
-                    connection
-                        .call(Method::PATCH, &path, "application/merge-patch+json", body)
-                        .await?;
+                    request(turn.into(), began).send(connection).await?;
                     note(&mut latencies, began.elapsed());
                     turn = turn.saturating_add(clients);
                 }

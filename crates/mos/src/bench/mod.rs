@@ -12,8 +12,10 @@ mod api;
 mod client;
 mod figures;
 mod load;
+mod machine;
 mod objects;
 mod process;
+mod schedule;
 mod watchers;
 
 use std::path::PathBuf;
@@ -35,6 +37,7 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum What {
     Api(ApiArgs),
+    Schedule(schedule::ScheduleArgs),
 }
 
 /// Measure the API server: rates, latencies, memory and start.
@@ -108,10 +111,15 @@ pub(crate) enum Part {
 
 /// Runs a measurement.
 pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
-    let What::Api(args) = args.what;
+    let measured = async {
+        match args.what {
+            What::Api(args) => api::run(args).await,
+            What::Schedule(args) => schedule::run(args).await,
+        }
+    };
     // What was started ends when the future is dropped.
     tokio::select! {
-        done = api::run(args) => done,
+        done = measured => done,
         () = told_to_stop() => Err(Failure::new("interrupted")),
     }
 }

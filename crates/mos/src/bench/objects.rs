@@ -1,6 +1,7 @@
 //! The objects that are written: as plain as users' objects are, and of a known size.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ pub(super) const CONFIG_MAPS: &str = "/api/v1/namespaces/bench/configmaps";
 pub(super) const PODS: &str = "/api/v1/namespaces/bench/pods";
 
 /// Stands for the name in a template. Names have its length, so that all objects are equally long.
-const NAME: &str = "name-name-name";
+pub(super) const NAME: &str = "name-name-name";
 /// Stands for the node in a template; node names have its length.
 const NODE: &str = "node-node";
 
@@ -125,7 +126,8 @@ impl Template {
         Ok(full)
     }
 
-    fn new(path: &'static str, size: usize, object: &Value) -> Self {
+    /// Objects like this one, whose names are to replace [`NAME`].
+    pub(super) fn new(path: &'static str, size: usize, object: &Value) -> Self {
         let text = object.to_string();
         let mut parts = Vec::new();
         for (number, around) in text.split(NAME).enumerate() {
@@ -165,6 +167,27 @@ pub(super) fn status_patch() -> Bytes {
         json!({"status": {"phase": "Running", "podIP": "10.0.0.1", "message": format!("report {number}")}})
             .to_string(),
     )
+}
+
+/// Makes the namespace, and waits until pods can be made in it.
+pub(super) async fn prepare_namespace(connection: &mut Connection) -> Result<(), Failure> {
+    const WITHIN: Duration = Duration::from_secs(30);
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    connection
+        .create("/api/v1/namespaces", namespace.to_string().into())
+        .await?;
+    let account = format!("/api/v1/namespaces/{}/serviceaccounts/default", NAMESPACE);
+    let until = Instant::now() + WITHIN;
+    loop {
+        match connection.get(&account).await {
+            Ok(_) => return Ok(()),
+            Err(failure) if Instant::now() > until => {
+                return Err(failure.at("waiting for the namespace's service account"));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mosaic_store::{EtcdOptions, RawWrite};
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 
 /// How long a process has to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(120);
+/// How long simulated hosts have to become ready: thousands register, one write after the other.
+const HOSTS_READY_WITHIN: Duration = Duration::from_secs(600);
 /// How long a process has to end after it was asked to.
 const END_WITHIN: Duration = Duration::from_secs(20);
 /// How often a condition is looked at that cannot be waited for.
@@ -50,6 +53,16 @@ impl Process {
             self.name,
             END_WITHIN.as_secs()
         )))
+    }
+
+    /// Whether the process is still there.
+    pub(super) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// What the process is, for people.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The memory that the process has in use, in bytes: now, and at most so far.
@@ -108,12 +121,56 @@ pub(super) struct Memory {
     pub(super) peak: u64,
 }
 
+/// A directory for what is measured, removed with this value; by default among the temporary ones.
+pub(super) fn directory(place: Option<&Path>) -> Result<TempDir, Failure> {
+    let place = place.map_or_else(std::env::temp_dir, Path::to_owned);
+    tempfile::Builder::new()
+        .prefix("mos-bench-")
+        .tempdir_in(&place)
+        .map_err(|error| {
+            Failure::new(format!(
+                "cannot make a directory in {}: {error}",
+                place.display()
+            ))
+        })
+}
+
 /// Starts this very program as a server, and returns when it says that it is ready, with the time that
 /// it took.
 pub(super) async fn start_server(
     directory: &Path,
     store: &str,
+    flags: &[String],
 ) -> Result<(Process, Duration), Failure> {
+    let mut command = this_program()?;
+    command
+        .args(["server", "--listen", "127.0.0.1:0", "--log-format", "json"])
+        .args(["--store", store, "--data-dir"])
+        .arg(directory)
+        .args(flags);
+    start(command, "the server", READY_WITHIN).await
+}
+
+/// Starts this very program as simulated hosts of a server, and returns when all hosts are ready, with the
+/// time that it took.
+pub(super) async fn start_hosts(
+    kubeconfig: &Path,
+    flags: &[String],
+) -> Result<(Process, Duration), Failure> {
+    let mut command = this_program()?;
+    command
+        .args(["sim", "hosts", "--json", "--kubeconfig"])
+        .arg(kubeconfig)
+        .args(flags);
+    start(
+        command,
+        "the process with the simulated hosts",
+        HOSTS_READY_WITHIN,
+    )
+    .await
+}
+
+fn this_program() -> Result<Command, Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("cannot find the program itself: {error}")))?;
     let mut command = Command::new(program);
@@ -123,40 +180,40 @@ pub(super) async fn start_server(
             command.env_remove(name);
         }
     }
+    Ok(command)
+}
+
+/// Starts a process, and returns when it says that it is ready.
+async fn start(
+    mut command: Command,
+    name: &'static str,
+    within: Duration,
+) -> Result<(Process, Duration), Failure> {
+    let cannot = |error| Failure::new(format!("cannot start {name}: {error}"));
+    let (said, writer) = std::io::pipe().map_err(cannot)?;
     command
-        .args(["server", "--listen", "127.0.0.1:0", "--log-format", "json"])
-        .args(["--store", store, "--data-dir"])
-        .arg(directory)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+        .stdout(writer.try_clone().map_err(cannot)?)
+        .stderr(writer);
     let started = Instant::now();
-    let mut child = command
-        .spawn()
-        .map_err(|error| Failure::new(format!("cannot start a server: {error}")))?;
-    let log = child.stderr.take();
-    let process = Process {
-        child,
-        name: "the server",
-    };
+    let child = command.spawn().map_err(cannot)?;
+    // It holds the writing ends too: what is said would never end.
+    drop(command);
+    let process = Process { child, name };
     let (sender, ready) = oneshot::channel();
-    if let Some(log) = log {
-        std::thread::spawn(move || follow_log(log, sender));
-    }
-    match tokio::time::timeout(READY_WITHIN, ready).await {
+    std::thread::spawn(move || follow_log(said, sender));
+    match tokio::time::timeout(within, ready).await {
         Ok(Ok(Ok(at))) => Ok((process, at.duration_since(started))),
-        Ok(Ok(Err(log))) => {
-            Err(Failure::new("the server ended before it was ready")
-                .hint(format!("it said: {log}")))
-        }
+        Ok(Ok(Err(log))) => Err(Failure::new(format!("{name} ended before it was ready"))
+            .hint(format!("it said: {log}"))),
         Ok(Err(_)) | Err(_) => Err(Failure::new(format!(
-            "the server was not ready within {} s",
-            READY_WITHIN.as_secs()
+            "{name} was not ready within {} s",
+            within.as_secs()
         ))),
     }
 }
 
-/// Reads a server's log to its end, so that it never waits for a reader, and tells when it is ready;
+/// Reads what a process says to its end, so that it never waits for a reader, and tells when it is ready;
 /// or what it said last, if it never was.
 fn follow_log(log: impl std::io::Read, ready: oneshot::Sender<Result<Instant, String>>) {
     let mut ready = Some(ready);

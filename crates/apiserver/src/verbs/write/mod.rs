@@ -9,6 +9,7 @@
 //! the write itself.
 
 mod apply;
+mod binding;
 mod identity;
 mod modify;
 mod strategy;
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub use apply::apply;
+pub use binding::bind;
 pub use identity::{check_name, place_in_namespace};
 pub use modify::modify;
 
@@ -299,6 +301,17 @@ async fn store(
     object: &Value,
 ) -> Result<(Revision, Bytes), StoreError> {
     let value = encode(kind, object).map_err(|status| StoreError::Internal(status.message))?;
+    let revision = store_bytes(app, key, expect, value.clone()).await?;
+    Ok((revision, value))
+}
+
+/// Stores what is in its stored form already, and returns its revision.
+async fn store_bytes(
+    app: &App,
+    key: Arc<str>,
+    expect: Expect,
+    value: Bytes,
+) -> Result<Revision, StoreError> {
     if value.len() > MAX_OBJECT {
         return Err(StoreError::TooLarge(format!(
             "it would be {} bytes with what the server keeps with it, the limit is {MAX_OBJECT}",
@@ -308,9 +321,9 @@ async fn store(
     let write = Write {
         key,
         expect,
-        value: Some(value.clone()),
+        value: Some(value),
     };
-    Ok((app.commit(write).await?, value))
+    app.commit(write).await
 }
 
 /// The stored form of a served object.

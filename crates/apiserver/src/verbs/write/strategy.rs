@@ -49,8 +49,8 @@ pub fn prepare_create(kind: &Kind, object: &mut Value) {
 pub fn prepare_update(kind: &Kind, part: Part, new: &mut Value, old: &Value) {
     let gk = kind.group_kind();
     match (kind.custom().is_some(), part) {
-        // These change what no update may, and nothing else.
-        (false, Part::Binding | Part::Finalize) => {}
+        // It changes what no update may, and nothing else.
+        (false, Part::Finalize) => {}
         (true, Part::Status | Part::Approval) => {
             mosaic_validation::prepare_custom_for_status_update(new, old)
         }
@@ -87,7 +87,7 @@ pub fn validate_update(kind: &Kind, part: Part, new: &Value, old: &Value) -> Vec
             Part::Status | Part::Approval => {
                 mosaic_validation::validate_status_update(&gk, new, old)
             }
-            Part::Binding | Part::Finalize => Vec::new(),
+            Part::Finalize => Vec::new(),
             Part::Resize => mosaic_validation::validate_resize(new, old),
             Part::EphemeralContainers => mosaic_validation::validate_ephemeral_containers(new, old),
             _ => mosaic_validation::validate_update(&gk, new, old),
