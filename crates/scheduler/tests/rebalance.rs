@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     budget, cluster, host, key, naive, node, owned, placed, plain, pod,
-    world::{Choices, World, choices, name_of, node_of, random_world},
+    world::{Choices, World, many_choices, name_of, node_of, random_node, random_pod},
 };
 use mosaic_api::LabelSelector;
 use mosaic_scheduler::{
@@ -85,7 +85,8 @@ fn an_almost_empty_host_is_emptied_if_its_pods_fit_elsewhere() {
 
 #[test]
 fn what_may_not_be_moved_stays() {
-    let odd: [(&str, fn(Value) -> Value); 9] = [
+    type Change = fn(Value) -> Value;
+    let odd: [(&str, Change); 9] = [
         ("nobody makes it anew", |mut pod| {
             pod["metadata"]["ownerReferences"] = json!([]);
             pod
@@ -336,21 +337,62 @@ fn key_of(object: &Value) -> PodKey {
     )
 }
 
-/// A world in which much could be moved.
+/// A world in which much can be moved: hosts have room for several pods, and most pods ask for little else.
 fn movable_world(choices: &mut Choices) -> World {
-    let mut world = random_world(choices);
-    for index in 0..world.pods.len() {
-        let mut pod = world.pods[index].clone();
-        if !choices.one_in(4) {
-            pod = ready(owned(pod, "ReplicaSet", *choices.of(&["u1", "u2"])));
+    let mut world = World {
+        namespaces: vec![
+            json!({ "metadata": { "name": "default", "labels": { "team": "x" } } }),
+            json!({ "metadata": { "name": "other", "labels": { "team": "y" } } }),
+        ],
+        ..World::default()
+    };
+    for index in 0..choices.below(6) + 2 {
+        let name = format!("n{index}");
+        let mut node = if choices.one_in(3) {
+            random_node(choices, &name)
+        } else {
+            host(&name, choices.of::<&str>(&["a", "b", "c"]), "4", "8Gi")
+        };
+        if choices.one_in(10) {
+            node["spec"]["unschedulable"] = json!(true);
+        }
+        world.nodes.push(node);
+    }
+    let skew = choices.below(4) + 1;
+    for index in 0..choices.below(16) + 2 {
+        let name = format!("p{index}");
+        let mut pod = if choices.one_in(3) {
+            random_pod(choices, &name)
+        } else {
+            plain(
+                &name,
+                choices.of::<&str>(&["500m", "1", "1500m", "100m"]),
+                choices.of::<&str>(&["128Mi", "2Gi"]),
+            )
+        };
+        if !choices.one_in(8) {
+            pod = ready(owned(pod, "ReplicaSet", choices.of::<&str>(&["u1", "u2"])));
         }
         if choices.one_in(2) {
             pod = annotated(pod, "mosaic/profile", "packing");
         }
-        if choices.one_in(8) {
+        if choices.one_in(10) {
             pod = annotated(pod, "mosaic/movable", "false");
         }
-        world.pods[index] = pod;
+        // Some hosts get more than others.
+        let at = choices.below(world.nodes.len()) * choices.below(skew + 1) / skew;
+        let node = name_of(&world.nodes[at]).to_owned();
+        pod["spec"]["nodeName"] = json!(node);
+        if naive::has_room(&world, &pod, &node) {
+            world.pods.push(pod);
+        }
+    }
+    if choices.one_in(3) {
+        world.budgets.push(json!({
+            "metadata": { "name": "b", "namespace": "default" },
+            "spec": { "selector": { "matchLabels": { "app": choices.of(&["web", "a"]) } } },
+            "status": { "disruptionsAllowed": choices.below(3) },
+        }));
     }
     world
 }
@@ -419,9 +461,9 @@ proptest! {
     /// At every step, by Kubernetes' rules as they are documented: the pod may be moved, its replacement may run where it is
     /// expected, with the pod gone and with it still leaving, and budgets hold.
     #[test]
-    fn every_move_is_allowed(mut choices in choices()) {
-        let mut world = movable_world(&mut choices);
+    fn every_move_is_allowed(mut choices in many_choices()) {
         let options = random_options(&mut choices);
+        let mut world = movable_world(&mut choices);
         let cluster = cluster_of(&world);
         let found = plan(&cluster, &options);
         cluster.verify().unwrap();
@@ -452,7 +494,7 @@ proptest! {
             }
             for object in &world.budgets {
                 let budget = budget(object);
-                if *budget.namespace == *step.pod.namespace() && budget.pods.matches_object(&world.pods.iter().find(|pod| key_of(pod) == step.pod).unwrap()) {
+                if *budget.namespace == *step.pod.namespace() && budget.pods.matches_object(&object) {
                     let spent = disrupted.entry(name_of(object).to_owned()).or_default();
                     *spent += 1;
                     prop_assert!(*spent <= budget.allowed);
@@ -471,9 +513,9 @@ proptest! {
 
     /// What a plan leads to is left alone by the next one, and is better by the goal's own measure.
     #[test]
-    fn a_second_plan_is_empty(mut choices in choices()) {
-        let mut world = movable_world(&mut choices);
+    fn a_second_plan_is_empty(mut choices in many_choices()) {
         let options = random_options(&mut choices);
+        let mut world = movable_world(&mut choices);
         let found = plan(&cluster_of(&world), &options);
         let used = used_hosts(&world).len();
         for step in &found.moves {
@@ -499,9 +541,9 @@ proptest! {
 
     /// However few moves there may be, they are the first of those that there would be, as far as hosts are not emptied whole.
     #[test]
-    fn no_plan_is_longer_than_allowed(mut choices in choices()) {
-        let world = movable_world(&mut choices);
+    fn no_plan_is_longer_than_allowed(mut choices in many_choices()) {
         let mut options = random_options(&mut choices);
+        let world = movable_world(&mut choices);
         let cluster = cluster_of(&world);
         let all = plan(&cluster, &options).moves;
         options.most_moves = choices.below(4);

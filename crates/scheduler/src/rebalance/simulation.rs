@@ -1,6 +1,9 @@
 //! The cluster as it will be after the moves so far, and what one more would lead to.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     Move, Options, Reason,
@@ -9,7 +12,7 @@ use super::{
 };
 use crate::{
     bits::Bits,
-    cluster::{Cluster, Slot},
+    cluster::{Cluster, Entry, Slot},
     decide::rotation,
     filter::{Failure, Test, feasible},
     model::{Pod, PodKey, Template},
@@ -100,7 +103,8 @@ impl<'a> Simulation<'a> {
         self.cluster.state.nodes.slot(host)
     }
 
-    /// Pods that may be moved, of one host or of all of the pool, the least important first.
+    /// Pods that may be moved, of one host or of all of the pool: those first that were not moved yet, of these the least
+    /// important.
     pub(super) fn pods(&self, host: Option<NodeIndex>) -> Vec<PodKey> {
         let state = &self.cluster.state;
         let one = host.into_iter();
@@ -111,12 +115,13 @@ impl<'a> Simulation<'a> {
         let entries = slots
             .flat_map(|slot| &slot.pods)
             .filter_map(|pod| state.pods.get(*pod));
-        let mut pods: Vec<(i32, PodKey)> = entries
+        let moved: HashSet<&PodKey> = self.moves.iter().map(|step| &step.pod).collect();
+        let mut pods: Vec<(bool, i32, PodKey)> = entries
             .filter(|entry| !entry.assumed && is_movable(&self.cluster, self.options, &entry.pod))
-            .map(|entry| (entry.pod.priority(), entry.pod.key.clone()))
+            .map(|Entry { pod, .. }| (moved.contains(&pod.key), pod.priority(), pod.key.clone()))
             .collect();
         pods.sort();
-        pods.into_iter().map(|(_, key)| key).collect()
+        pods.into_iter().map(|(_, _, key)| key).collect()
     }
 
     /// Moves a pod if every host that its replacement may come to is in the pool and accepted. Returns whether it did.
@@ -190,8 +195,8 @@ impl<'a> Simulation<'a> {
         Some((entry.pod.clone(), entry.node?))
     }
 
-    /// Sees to it that one more pod may be moved: ends the round if it is full or if it has spent the pod's budgets. False if they
-    /// allow nothing at all.
+    /// Sees to it that one more pod may be moved: ends the round if it is full, has spent the pod's budgets or has moved the pod
+    /// already. False if its budgets allow nothing at all.
     fn make_way(&mut self, pod: &Pod) -> bool {
         let budgets = self.cluster.state.budgets_of(pod);
         let budgets: Vec<_> = budgets
@@ -206,7 +211,9 @@ impl<'a> Simulation<'a> {
         if budgets.iter().any(|(allowed, _)| *allowed < 1) {
             return false;
         }
+        let leaving = leaving_key(&pod.key);
         if self.round.leaving.len() >= self.options.at_a_time.max(1)
+            || self.round.leaving.iter().any(|pod| pod.key == leaving)
             || budgets.iter().any(|(allowed, spent)| spent >= allowed)
         {
             self.end_round();
