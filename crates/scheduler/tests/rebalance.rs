@@ -479,10 +479,10 @@ proptest! {
                 let host = world.nodes.iter().find(|node| name_of(node) == &**host).unwrap();
                 prop_assert!(options.nodes.matches_object(host));
             }
-            for object in &world.budgets {
-                let budget = budget(object);
+            for known in &world.budgets {
+                let budget = budget(known);
                 if *budget.namespace == *step.pod.namespace() && budget.pods.matches_object(&object) {
-                    let spent = disrupted.entry(name_of(object).to_owned()).or_default();
+                    let spent = disrupted.entry(name_of(known).to_owned()).or_default();
                     *spent += 1;
                     prop_assert!(*spent <= budget.allowed);
                 }

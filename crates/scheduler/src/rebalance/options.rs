@@ -120,7 +120,7 @@ impl Options {
             namespaces: selector("namespaceSelector")?,
             pods: selector("podSelector")?,
             at_a_time: count("/spec/limits/movesAtATime", 1, 100),
-            most_moves: count("/spec/limits/movesPerRun", 20, 1000),
+            most_moves: count("/spec/limits/movesPerRun", 20, 100),
             min_gain: share("/spec/limits/minGainPercent", 2),
         })
     }
