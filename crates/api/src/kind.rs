@@ -1,7 +1,8 @@
 //! A row of the kind table: everything that the server needs to know to serve a kind.
 //!
 //! Built-in and custom kinds are rows of the same table. Adding a built-in kind is adding a row in
-//! [`crate::builtin`]; a `CustomResourceDefinition` adds one row for each version that it serves.
+//! [`crate::builtin`]; a `CustomResourceDefinition` adds one row for each version that it serves. Mosaic's own
+//! kinds ([`crate::own`]) are such definitions that are compiled in.
 
 use std::sync::Arc;
 
@@ -65,14 +66,14 @@ pub struct Resource {
 pub enum Source {
     /// Compiled in.
     BuiltIn,
-    /// A `CustomResourceDefinition`, with the compiled schema of this version.
+    /// A `CustomResourceDefinition`, stored or compiled in, with the compiled schema of this version.
     Custom(Arc<CustomVersion>),
 }
 
 /// What a `CustomResourceDefinition` adds to a row.
 #[derive(Debug)]
 pub struct CustomVersion {
-    /// The name of the `CustomResourceDefinition`.
+    /// The name of the `CustomResourceDefinition`; empty for a definition that is compiled in.
     pub definition: Arc<str>,
     /// The version that is stored.
     pub storage_version: Arc<str>,

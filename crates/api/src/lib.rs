@@ -5,12 +5,14 @@
 
 pub mod builtin;
 pub mod columns;
+pub mod custom;
 pub mod events;
 pub mod jsonpath;
 pub mod kind;
 pub mod meta;
 pub mod names;
 pub mod openapi;
+pub mod own;
 pub mod quantity;
 pub mod scale;
 pub mod selector;

@@ -116,9 +116,10 @@ pub struct KindTable {
 const INDEXED: &str = "spec.nodeName";
 
 impl KindTable {
-    /// The table of the built-in kinds; tells the cache which fields are selectable.
+    /// The table of the kinds that are compiled in; tells the cache which fields are selectable.
     pub fn new(cache: &Cache) -> Self {
-        let rows = mosaic_api::builtin::resources();
+        let mut rows = mosaic_api::builtin::resources();
+        rows.extend(mosaic_api::own::resources());
         let built_in: Vec<Arc<Kind>> = rows
             .iter()
             .filter(|row| row.can("create") || row.can("get"))
@@ -133,7 +134,7 @@ impl KindTable {
             .collect();
         for kind in built_in
             .iter()
-            .filter(|kind| kind.conversion == Conversion::None)
+            .filter(|kind| kind.conversion != Conversion::Event)
         {
             declare(cache, kind);
         }

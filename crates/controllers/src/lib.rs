@@ -33,6 +33,7 @@ mod namespaces;
 mod nodes;
 mod pod_gc;
 mod quotas;
+mod rebalancing;
 mod runner;
 mod scheduling;
 mod service_accounts;
@@ -132,6 +133,7 @@ async fn controllers(context: Context) {
     tasks.spawn(custom_resources::run(context.clone()));
     tasks.spawn(quotas::run(context.clone()));
     tasks.spawn(disruption::run(context.clone()));
+    tasks.spawn(rebalancing::run(context.clone()));
     tasks.spawn(certificates::run(context.clone()));
     tasks.spawn(tokens::run(context.clone()));
     tasks.spawn(cluster_info::run(context.clone()));

@@ -11,9 +11,10 @@
 use std::time::Instant;
 
 use mosaic_scheduler::{
-    Cluster, Decision, Options, Pod, Profile, decide,
+    Cluster, Decision, Pod, Profile, decide,
     model::{Namespace, Node},
-    preempt, rebalance,
+    preempt,
+    rebalance::{self, Goal, Options},
 };
 use serde_json::{Value, json};
 
@@ -58,12 +59,19 @@ fn main() {
         );
         measure(&mut cluster, "a pool by taint and label", &pool);
         unschedulable(&mut cluster);
-        let start = Instant::now();
-        let moves = rebalance(&cluster, &Options::default()).len();
-        println!(
-            "  a round of rebalancing: {:.1?}, {moves} moves",
-            start.elapsed()
-        );
+        for goal in [
+            Goal::Constraints,
+            Goal::Packing { max_requested: 0.5 },
+            Goal::Spreading { max_deviation: 0.1 },
+        ] {
+            let start = Instant::now();
+            let moves = rebalance::plan(&cluster, &Options::new(goal)).moves.len();
+            println!(
+                "  a plan for {}: {:.1?}, {moves} moves",
+                goal.name(),
+                start.elapsed()
+            );
+        }
         let start = Instant::now();
         drop(cluster.clone());
         println!(

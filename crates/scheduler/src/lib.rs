@@ -9,7 +9,7 @@
 //!                   ├─ decide_group ─── all of a group, or none
 //!                   ├─ preempt ──────── whom to evict so that a pod fits
 //!                   ├─ explain_placement, explain
-//!                   ├─ rebalance ────── which pods are better moved
+//!                   ├─ rebalance::plan ─ which pods are better moved
 //!                   └─ requeue ──────── which waiting pods an event may help
 //! ```
 //!
@@ -27,7 +27,7 @@ mod memo;
 pub mod model;
 mod preempt;
 mod profile;
-mod rebalance;
+pub mod rebalance;
 mod requeue;
 mod score;
 mod slab;
@@ -41,7 +41,6 @@ pub use self::{
     model::{Pod, PodKey},
     preempt::{Preemption, preempt},
     profile::{DEFAULT_SCHEDULER, Profile, Strategy, Weights},
-    rebalance::{Move, MoveReason, Options, rebalance},
     requeue::{Event, could_help},
     score::Part,
 };

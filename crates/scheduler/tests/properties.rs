@@ -10,8 +10,8 @@ use common::{
     world::{Choices, World, choices, name_of, node_of, random_node, random_pod, random_world},
 };
 use mosaic_scheduler::{
-    Cluster, Decision, Event, GroupDecision, Options, Pod, PodKey, Profile, could_help, decide,
-    decide_group, explain, preempt, rebalance,
+    Cluster, Decision, Event, GroupDecision, Pod, PodKey, Profile, could_help, decide,
+    decide_group, explain, preempt,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -200,40 +200,6 @@ proptest! {
             let decision = decide_group(&mut cluster, &pods[1..], &Profile::SPREADING);
             prop_assert_eq!(decision, GroupDecision::Incomplete { present: size - 1, wanted: size });
         }
-    }
-
-    #[test]
-    fn a_plan_of_moves_breaks_nothing(mut choices in choices()) {
-        let mut world = random_world(&mut choices);
-        for pod in &mut world.pods {
-            if choices.one_in(2) {
-                pod["metadata"]["annotations"] = json!({ "mosaic/profile": "packing" });
-            }
-        }
-        let cluster = cluster(&world);
-        let options = Options { most_moves: choices.below(4), overused: 0.5, underused: 0.4, violations: true };
-        let moves = rebalance(&cluster, &options);
-        prop_assert!(moves.len() <= options.most_moves);
-        let budget = world.budgets.first().map(common::budget);
-        let mut disrupted = 0;
-        for step in &moves {
-            let object = world.pods.iter().find(|pod| key(pod) == step.pod).unwrap().clone();
-            let kind = object["metadata"]["ownerReferences"][0]["kind"].as_str();
-            prop_assert!(kind.is_some_and(|kind| kind != "DaemonSet"), "{kind:?}");
-            prop_assert_eq!(node_of(&object), Some(&*step.from));
-            prop_assert!(step.from != step.to);
-            world.pods.retain(|pod| key(pod) != step.pod);
-            prop_assert!(naive::may_run(&world, &object, &step.to), "{step:?}");
-            if let Some(budget) = &budget
-                && *budget.namespace == *step.pod.namespace()
-                && budget.pods.matches_object(&object)
-            {
-                disrupted += 1;
-                prop_assert!(disrupted <= budget.allowed);
-            }
-            bind(&mut world, &object, &step.to);
-        }
-        cluster.verify().unwrap();
     }
 
     #[test]

@@ -1,12 +1,11 @@
-//! What a user notices of preemption, groups, reports and rebalancing, one behaviour a test.
+//! What a user notices of preemption, groups and reports, one behaviour a test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod common;
 
-use common::{budget, cluster, host, host_for, key, node, owned, placed, plain, pod, why_not};
+use common::{budget, cluster, host, host_for, key, node, placed, plain, pod, why_not};
 use mosaic_scheduler::{
-    Cluster, GroupDecision, MoveReason, Options, Part, Pod, Profile, decide_group,
-    explain_placement, preempt, rebalance,
+    Cluster, GroupDecision, Part, Pod, Profile, decide_group, explain_placement, preempt,
 };
 use serde_json::json;
 
@@ -192,91 +191,4 @@ fn why_a_pod_is_where_it_is() {
     let text = explain_placement(&cluster, &web).unwrap().to_string();
     assert!(text.contains("It could not come there now: h2 has the taint pool=db:NoSchedule, which the pod does not tolerate."), "{text}");
     assert_eq!(explain_placement(&cluster, &key("nobody")), None);
-}
-
-#[test]
-fn an_almost_empty_host_is_emptied_if_its_pods_fit_elsewhere() {
-    let mut cluster = cluster(&[host("h1", "a", "4", "8Gi"), host("h2", "a", "4", "8Gi")]);
-    let packed = |name: &str, cpu: &str| {
-        let mut object = owned(plain(name, cpu, "128Mi"), "ReplicaSet", "r");
-        object["metadata"]["annotations"] = json!({ "mosaic/profile": "packing" });
-        object
-    };
-    placed(&mut cluster, packed("a", "2"), "h1");
-    placed(&mut cluster, packed("b", "500m"), "h2");
-    placed(
-        &mut cluster,
-        owned(plain("daemon", "10m", "1Mi"), "DaemonSet", "d"),
-        "h2",
-    );
-    let options = Options::default();
-    let moves = rebalance(&cluster, &options);
-    assert_eq!(moves.len(), 1, "{moves:?}");
-    assert_eq!(
-        (&moves[0].pod, &*moves[0].from, &*moves[0].to),
-        (&key("b"), "h2", "h1")
-    );
-    assert!(matches!(moves[0].reason, MoveReason::Emptied { .. }));
-    // Nobody would make it anew, so nothing is gained by emptying the rest.
-    placed(&mut cluster, plain("orphan", "10m", "1Mi"), "h2");
-    assert_eq!(rebalance(&cluster, &options), []);
-    cluster.remove_pod(&key("orphan"));
-    assert_eq!(rebalance(&cluster, &options).len(), 1);
-    cluster.upsert_budget(budget(&json!({
-        "metadata": { "name": "b", "namespace": "default" }, "spec": { "selector": {} }, "status": { "disruptionsAllowed": 0 },
-    })));
-    assert_eq!(rebalance(&cluster, &options), []);
-}
-
-#[test]
-fn what_is_no_longer_allowed_where_it_is_moves() {
-    let mut cluster = cluster(&[host("h1", "a", "4", "8Gi"), host("h2", "b", "4", "8Gi")]);
-    placed(
-        &mut cluster,
-        owned(plain("a", "1", "1Gi"), "ReplicaSet", "r"),
-        "h1",
-    );
-    assert_eq!(rebalance(&cluster, &Options::default()), []);
-    let mut tainted = host("h1", "a", "4", "8Gi");
-    tainted["spec"] = json!({ "taints": [{ "key": "pool", "effect": "NoSchedule" }] });
-    cluster.upsert_node(node(&tainted));
-    let moves = rebalance(&cluster, &Options::default());
-    assert_eq!(
-        moves[0].reason.to_string(),
-        "its host has the taint pool:NoSchedule, which the pod does not tolerate"
-    );
-    assert_eq!(&*moves[0].to, "h2");
-    assert_eq!(
-        rebalance(
-            &cluster,
-            &Options {
-                most_moves: 0,
-                ..Options::default()
-            }
-        ),
-        []
-    );
-}
-
-#[test]
-fn a_host_that_is_too_full_gives_pods_away() {
-    let mut cluster = cluster(&[host("h1", "a", "4", "8Gi"), host("h2", "b", "4", "8Gi")]);
-    for index in 0..4 {
-        placed(
-            &mut cluster,
-            owned(plain(&format!("p{index}"), "1", "1Gi"), "ReplicaSet", "r"),
-            "h1",
-        );
-    }
-    let options = Options {
-        overused: 0.6,
-        ..Options::default()
-    };
-    let moves = rebalance(&cluster, &options);
-    assert_eq!(moves.len(), 2, "{moves:?}");
-    assert!(
-        moves
-            .iter()
-            .all(|step| &*step.from == "h1" && &*step.to == "h2")
-    );
 }

@@ -25,7 +25,7 @@ use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::Client;
 use mosaic_scheduler::{
-    DEFAULT_SCHEDULER, Decision, Explanation, GroupDecision, Pod, PodKey, Profile, decide,
+    Cluster, DEFAULT_SCHEDULER, Decision, Explanation, GroupDecision, Pod, PodKey, Profile, decide,
     decide_group, preempt,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -64,6 +64,19 @@ enum Outcome {
 pub(crate) async fn run(client: Client, identity: &str) {
     let (events, writer) = events::events(client.clone(), DEFAULT_SCHEDULER, identity);
     tokio::join!(writer.run(), schedule(client, events));
+}
+
+/// The cluster as decisions see it, read once.
+pub(crate) async fn snapshot(client: &Client) -> Cluster {
+    let mut changes = pin!(changes::changes(client));
+    let mut state = State::default();
+    while !state.is_complete() {
+        match changes.next().await {
+            Some(change) => state.take(change),
+            None => break,
+        }
+    }
+    state.cluster
 }
 
 async fn schedule(client: Client, events: Events) {

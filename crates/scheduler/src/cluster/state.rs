@@ -82,13 +82,20 @@ impl State {
                 && old.pod.nominated == pod.nominated
                 && (stays || named == pod.node.as_ref());
             if in_place {
+                // Whether it serves matters to nobody's place.
+                let aside = Pod {
+                    ready: pod.ready,
+                    movable: pod.movable,
+                    ..old.pod.clone()
+                };
+                let matters = aside != pod || old.assumed != stays;
                 let known = self.classes.get(class).map(|entry| entry.class.clone());
                 if let Some(entry) = self.pods.get_mut(index) {
                     pod.class = known.unwrap_or(pod.class);
                     entry.pod = pod;
                     entry.assumed = stays;
                 }
-                return true;
+                return matters;
             }
             assumed = stays.then(|| named.cloned()).flatten();
             self.take_out(index, memo);

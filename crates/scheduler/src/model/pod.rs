@@ -90,8 +90,13 @@ pub struct Pod {
     pub leaving: bool,
     /// It ended, and takes nothing any more.
     pub ended: bool,
+    /// It serves, as its host says.
+    pub ready: bool,
     /// It comes from a file on its host.
     pub mirror: bool,
+    /// Whether somebody says that it may be moved (`mosaic/movable`, or
+    /// `cluster-autoscaler.kubernetes.io/safe-to-evict`), or may not.
+    pub movable: Option<bool>,
     /// Its group.
     pub group: Option<PodGroup>,
 }
@@ -137,6 +142,23 @@ struct Annotations {
     profile: Option<String>,
     #[serde(rename = "kubernetes.io/config.mirror")]
     mirror: Option<String>,
+    #[serde(rename = "mosaic/movable")]
+    movable: Option<String>,
+    #[serde(rename = "cluster-autoscaler.kubernetes.io/safe-to-evict")]
+    safe_to_evict: Option<String>,
+}
+
+impl Annotations {
+    /// Whoever says no is heard first; what is neither `true` nor `false` says nothing.
+    fn movable(&self) -> Option<bool> {
+        let said = [&self.movable, &self.safe_to_evict];
+        let says = |word| said.iter().any(|said| said.as_deref() == Some(word));
+        if says("false") {
+            Some(false)
+        } else {
+            says("true").then_some(true)
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -247,6 +269,8 @@ struct Status<'a> {
 struct Condition {
     #[serde(default, rename = "type")]
     ty: String,
+    #[serde(default)]
+    status: String,
     reason: Option<String>,
 }
 
@@ -265,6 +289,8 @@ impl Raw<'_> {
         let gates = self.spec.scheduling_gates.take().unwrap_or_default();
         let node = given(self.spec.node_name.take());
         let created = seconds(self.metadata.creation_timestamp.as_deref());
+        let movable = annotations.movable();
+        let ready = status.is_ready();
         let owners = self.metadata.owner_references.take().unwrap_or_default();
         let owner = owners
             .into_iter()
@@ -296,7 +322,9 @@ impl Raw<'_> {
             created: created.unwrap_or(0),
             leaving: self.metadata.deletion_timestamp.is_some(),
             ended: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
+            ready,
             mirror: annotations.mirror.is_some(),
+            movable,
             group: given(annotations.group).map(|name| PodGroup {
                 name,
                 size: group_size.unwrap_or(1),
@@ -411,6 +439,11 @@ impl<'a> Spec<'a> {
 }
 
 impl<'a> Status<'a> {
+    fn is_ready(&self) -> bool {
+        let mut conditions = self.conditions.iter().flatten();
+        conditions.any(|condition| condition.ty == "Ready" && condition.status == "True")
+    }
+
     fn statuses(&self) -> Vec<ContainerStatus<'a>> {
         let all = self
             .container_statuses

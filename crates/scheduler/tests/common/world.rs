@@ -16,6 +16,11 @@ pub fn choices() -> impl Strategy<Value = Choices> {
     proptest::collection::vec(any::<u8>(), 0..600).prop_map(|bytes| Choices { bytes, next: 0 })
 }
 
+/// Enough for a world with many pods.
+pub fn many_choices() -> impl Strategy<Value = Choices> {
+    proptest::collection::vec(any::<u8>(), 400..1200).prop_map(|bytes| Choices { bytes, next: 0 })
+}
+
 impl Choices {
     /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
