@@ -16,14 +16,27 @@ mod deployment_rolls_out;
 mod deployment_scales_while_rolling;
 mod deployment_undoes;
 mod deployment_waits_for_availability;
+mod host_is_cordoned;
+mod host_is_drained;
+mod host_is_lost;
 mod objects;
 mod replica_set_adopts;
 mod replica_set_releases;
 mod replica_set_scales_down;
+mod stateful_set_claims;
+mod stateful_set_keeps_names;
+mod stateful_set_max_unavailable;
+mod stateful_set_on_delete;
+mod stateful_set_orders;
+mod stateful_set_parallel;
+mod stateful_set_partition;
+mod stateful_set_rolls;
+mod stateful_set_start_ordinal;
+mod zone_is_lost;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use mosaic_tests::{Kubectl, Server, SimulatedHosts, wait_until};
+use mosaic_tests::{Kubectl, Server, ServerOptions, SimulatedHosts, wait_until};
 use serde_json::Value;
 
 /// A server and hosts.
@@ -35,7 +48,15 @@ struct Cluster {
 impl Cluster {
     /// A cluster for one test.
     fn start(hosts: usize, arguments: &[&str]) -> Self {
-        let server = Server::start();
+        Self::start_with(&[], hosts, arguments)
+    }
+
+    /// A cluster for one test, and further arguments of its server.
+    fn start_with(server: &[&str], hosts: usize, arguments: &[&str]) -> Self {
+        let server = Server::start_with(ServerOptions {
+            arguments: server.iter().map(|&word| word.to_owned()).collect(),
+            ..ServerOptions::default()
+        });
         let hosts = SimulatedHosts::start(&server, hosts, arguments);
         Self {
             server,
