@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     Call, body,
     change::{Patcher, respond_with},
+    conditions,
     delete::{self, DeleteOptions},
     read,
     write::{self, Part, WriteOptions},
@@ -194,19 +195,8 @@ pub async fn bind(app: &App, call: &Call) -> Result<Response<Body>, Status> {
 
 /// Sets the pod's condition `PodScheduled` to true.
 fn mark_scheduled(pod: &mut Value, now: Timestamp) {
-    let Some(pod) = pod.as_object_mut() else {
-        return;
-    };
-    let status = pod.entry("status").or_insert_with(|| json!({}));
-    let Some(status) = status.as_object_mut() else {
-        return;
-    };
-    let conditions = status.entry("conditions").or_insert_with(|| json!([]));
-    let Some(conditions) = conditions.as_array_mut() else {
-        return;
-    };
-    conditions.retain(|condition| condition.get("type").is_none_or(|ty| ty != "PodScheduled"));
-    conditions.push(
+    conditions::set(
+        pod,
         json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null,
         "lastTransitionTime": mosaic_api::time::format(now)}),
     );
@@ -230,7 +220,11 @@ pub async fn evict(app: &App, call: &Call) -> Result<Response<Body>, Status> {
         .get("deleteOptions")
         .cloned()
         .unwrap_or_else(|| json!({}));
-    let options = DeleteOptions::from_value(&sent, call)?;
+    let mut options = DeleteOptions::from_value(&sent, call)?;
+    // By this a job's `podFailurePolicy` tells a pod that was moved away from one that failed.
+    options.condition = Some(json!({"type": "DisruptionTarget", "status": "True",
+        "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
+        "lastProbeTime": null, "lastTransitionTime": mosaic_api::time::format(Timestamp::now())}));
     let object = read::find(app, call).await?;
     let pod = object.value();
     if needs_budget(&pod) {
