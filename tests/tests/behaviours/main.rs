@@ -3,11 +3,22 @@
 //! The tests share a cluster of twelve hosts in three zones, each in a namespace of its own; those that break
 //! hosts start their own.
 
+mod cron_job_concurrency;
+mod cron_job_history;
+mod cron_job_schedules;
 mod deployment_rolls_out;
+mod job_cleans_up;
+mod job_completes;
+mod job_failure_policy;
+mod job_indexed;
+mod job_retries;
+mod job_suspends;
+mod objects;
 
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use mosaic_tests::{Kubectl, Server, SimulatedHosts, wait_until};
+use mosaic_tests::{Kubectl, Outcome, Server, SimulatedHosts, mos, run, split, wait_until};
 use serde_json::Value;
 
 /// A server and hosts.
@@ -63,4 +74,11 @@ fn until(kubectl: &Kubectl, what: &str, expected: impl Fn(&Value) -> bool) -> Va
         outcome.code == 0 && expected(&seen)
     });
     seen
+}
+
+/// `mos` with the administrator's kubeconfig.
+fn mos_with(server: &Server, line: &str) -> Outcome {
+    let mut command = Command::new(mos());
+    command.args(split(line));
+    run(command.env("KUBECONFIG", server.kubeconfig()), "")
 }
