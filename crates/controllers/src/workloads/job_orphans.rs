@@ -126,3 +126,46 @@ async fn release(client: &Client, caches: &Caches, key: Key) -> Result<Next> {
         .or_absent()?;
     Ok(Next::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(finalizer: &str, owner: &Value) -> Pod {
+        let metadata = json!({"name": "p", "namespace": "n", "uid": "p",
+            "finalizers": [finalizer], "ownerReferences": [owner]});
+        serde_json::from_value(json!({ "metadata": metadata })).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_tracked_for_a_job_waits_for_it() {
+        let owner = |api_version: &str, kind: &str, controller: bool| {
+            json!({"apiVersion": api_version, "kind": kind, "name": "j", "uid": "1",
+                "controller": controller})
+        };
+        let job = owner("batch/v1", "Job", true);
+        for (finalizer, owner, expected) in [
+            (job::TRACKING, &job, Waits::For("j", "1")),
+            ("example.com/other", &job, Waits::ForNone),
+            (
+                job::TRACKING,
+                &owner("batch/v1", "Job", false),
+                Waits::InVain,
+            ),
+            (
+                job::TRACKING,
+                &owner("example.com/v1", "Job", true),
+                Waits::ForNone,
+            ),
+            (
+                job::TRACKING,
+                &owner("apps/v1", "ReplicaSet", true),
+                Waits::ForNone,
+            ),
+        ] {
+            assert_eq!(waits(&pod(finalizer, owner)), expected, "{owner}");
+        }
+    }
+}
