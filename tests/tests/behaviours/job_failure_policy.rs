@@ -1,6 +1,6 @@
 //! What a pod's failure means for its Job, `podFailurePolicy` says.
 
-use crate::objects::{condition, event, is, items, name, names, pods, release};
+use crate::objects::{condition, event, is, items, name, names, pods, release, uid};
 use crate::{Cluster, get, until};
 
 const CHECK: &str = r#"
@@ -72,11 +72,12 @@ fn a_pod_that_was_evicted_does_not_count() {
         .run_with_input(&format!("create --raw {path} -f -"), &eviction)
         .ok();
     // It exits with 1 when it is stopped, and no failure is allowed.
+    let gone = uid(&items(&both)[0]);
     let again = until(&kubectl, "pods", |pods| {
-        items(pods).len() == 2 && !names(pods).contains(&first.to_owned())
+        items(pods).len() == 2 && items(pods).iter().all(|pod| uid(pod) != gone)
     });
-    let new = names(&again).into_iter().find(|pod| pod != second);
-    release(&kubectl, &new.expect("another pod"), "seen=yes");
+    let new = items(&again).iter().map(name).find(|pod| *pod != second);
+    release(&kubectl, new.expect("another pod"), "seen=yes");
     let job = until(&kubectl, "job check", |job| job["status"]["ready"] == 2);
     assert!(!is(&job, "FailureTarget"));
     assert!(job["status"]["failed"].is_null(), "{job}");

@@ -6,6 +6,8 @@
 mod cron_job_concurrency;
 mod cron_job_history;
 mod cron_job_schedules;
+mod daemon_set_follows_hosts;
+mod daemon_set_updates;
 mod deployment_rolls_out;
 mod job_cleans_up;
 mod job_completes;

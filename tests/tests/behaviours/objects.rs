@@ -15,6 +15,11 @@ pub fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
+/// What tells an object from a later one of its name.
+pub fn uid(object: &Value) -> &str {
+    object["metadata"]["uid"].as_str().unwrap_or_default()
+}
+
 /// The names of the objects of a list, in order.
 pub fn names(list: &Value) -> Vec<String> {
     let mut names: Vec<_> = items(list).iter().map(|o| name(o).to_owned()).collect();
