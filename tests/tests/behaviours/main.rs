@@ -3,6 +3,7 @@
 //! The tests share a cluster of twelve hosts in three zones, each in a namespace of its own; those that break
 //! hosts start their own.
 
+mod command_line;
 mod cron_job_concurrency;
 mod cron_job_history;
 mod cron_job_schedules;
@@ -16,6 +17,14 @@ mod job_indexed;
 mod job_retries;
 mod job_suspends;
 mod objects;
+mod scheduling_chooses_hosts;
+mod scheduling_explains;
+mod scheduling_groups;
+mod scheduling_ports;
+mod scheduling_preempts;
+mod scheduling_profiles;
+mod scheduling_spreads;
+mod services_follow_readiness;
 
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
