@@ -1,5 +1,7 @@
 //! A CronJob keeps its last jobs, so many that succeeded and so many that failed.
 
+use serde_json::Value;
+
 use crate::cron_job_schedules::{cron_job_that, days_ago, ran_last};
 use crate::objects::{is, items, name, names};
 use crate::{Cluster, get, until};
@@ -8,7 +10,8 @@ fn job_of(days: i64) -> String {
     format!("short-{}", days_ago(days).1.as_second() / 60)
 }
 
-fn keeps(namespace: &str, limit: &str, annotations: &str, end: &str) {
+/// Lets three jobs run, and sees that these are left.
+fn keeps(namespace: &str, limit: &str, annotations: &str, end: &str, left: &[i64]) {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace(namespace);
     let manifest = cron_job_that("short", &days_ago(8).0, limit, annotations);
@@ -28,9 +31,12 @@ fn keeps(namespace: &str, limit: &str, annotations: &str, end: &str) {
             all.any(|job| name(job) == job_of(days) && is(job, end))
         });
     }
-    until(&kubectl, "jobs", |jobs| names(jobs) == [job_of(6)]);
-    let pods = until(&kubectl, "pods", |pods| items(pods).len() == 1);
-    assert!(name(&items(&pods)[0]).starts_with(&job_of(6)));
+    let left: Vec<String> = left.iter().map(|days| job_of(*days)).collect();
+    until(&kubectl, "jobs", |jobs| names(jobs) == left);
+    until(&kubectl, "pods", |pods| {
+        let of_job = |pod: &&Value| left.iter().any(|job| name(pod).starts_with(job));
+        items(pods).len() == left.len() && items(pods).iter().all(|pod| of_job(&pod))
+    });
     let cron_job = get(&kubectl, "cronjob short");
     let succeeded = cron_job["status"]["lastSuccessfulTime"].is_string();
     assert_eq!(succeeded, end == "Complete");
@@ -43,6 +49,7 @@ fn the_last_that_succeeded() {
         "successfulJobsHistoryLimit: 1",
         "mosaic/sim-exit-after: 50ms",
         "Complete",
+        &[6],
     );
 }
 
@@ -50,8 +57,9 @@ fn the_last_that_succeeded() {
 fn the_last_that_failed() {
     keeps(
         "cron-job-failures",
-        "failedJobsHistoryLimit: 1",
+        "failedJobsHistoryLimit: 2",
         "mosaic/sim-exit-after: '50ms:1'",
         "Failed",
+        &[7, 6],
     );
 }
