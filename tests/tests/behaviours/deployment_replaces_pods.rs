@@ -35,9 +35,9 @@ fn a_pod_that_is_deleted_is_replaced() {
     let after = until(&kubectl, "pods", |pods| {
         items(pods).len() == 3 && items(pods).iter().all(is_ready)
     });
-    let kept = |pod: &&str| before.contains(pod);
+    let kept = |pod: &String| before.contains(pod);
     let kept: Vec<_> = names(&after).into_iter().filter(kept).collect();
-    assert_eq!(kept, [before[2]]);
+    assert_eq!(kept, [before[2].as_str()]);
     until(&kubectl, "deployment web", |web| {
         web["status"]["availableReplicas"] == 3
     });
@@ -63,7 +63,7 @@ fn a_pod_of_another_label_is_let_go_and_replaced() {
                 .iter()
                 .all(|pod| controller(pod).is_some() == (name(pod) != suspect))
     });
-    assert!(names(&pods).contains(&suspect.as_str()));
+    assert!(names(&pods).contains(&suspect));
 
     // Put back, it is one too many.
     kubectl
