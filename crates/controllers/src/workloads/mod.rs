@@ -17,6 +17,7 @@ mod cron_job;
 mod daemon_set;
 mod deployment;
 mod job;
+mod job_orphans;
 mod pending;
 mod replica_set;
 mod stateful_set;
@@ -39,6 +40,7 @@ pub(crate) async fn run(context: Context) {
         Controller::<stateful_set::StatefulSets>::run(&context, &caches),
         Controller::<daemon_set::DaemonSets>::run(&context, &caches),
         Controller::<job::Jobs>::run(&context, &caches),
+        job_orphans::run(&context, &caches),
         Controller::<cron_job::CronJobs>::run(&context, &caches),
         caches.run(&context.client),
     );
