@@ -109,7 +109,10 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan<StatefulSetStatus> {
         &revisions,
         old.collision_count,
     );
-    plan.actions.extend(update.action);
+    // What goes with its owner is not made again, or neither would ever be gone.
+    if !owner.is_terminating() {
+        plan.actions.extend(update.action);
+    }
     let known = old.current_revision.unwrap_or_default();
     let current = revisions.iter().find(|r| owner::name(&r.metadata) == known);
     let (current_revision, current_template) = match current {

@@ -58,15 +58,15 @@ pub async fn watch(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status
             "" | "0" => app.cache.revision(),
             text => read::parse_revision(text)?,
         };
-        let subscription = cached
-            .subscribe(selection.scope.clone(), after)
-            .map_err(|too_old| {
-                Status::expired(format!(
-                    "too old resource version: {after} ({})",
-                    too_old.oldest
-                ))
-            })?;
-        (Vec::new(), subscription, after)
+        match cached.subscribe(selection.scope.clone(), after) {
+            Ok(subscription) => (Vec::new(), subscription, after),
+            Err(too_old) => {
+                let oldest = too_old.oldest;
+                return Ok(ended_by(&Status::expired(format!(
+                    "too old resource version: {after} ({oldest})"
+                ))));
+            }
+        }
     };
     let timeout = query
         .timeout_seconds
@@ -105,6 +105,13 @@ pub async fn watch(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status
     let mut response = respond::bytes(StatusCode::OK, "application/json", Bytes::new());
     *response.body_mut() = StreamBody::new(frames(state)).boxed_unsync();
     Ok(response)
+}
+
+/// A watch that tells of an error and ends, as in Kubernetes: clients expect there that a version is too old, and some of
+/// them would try with the same version again if the watch were refused instead.
+fn ended_by(status: &Status) -> Response<Body> {
+    let line = cache::frame("ERROR", status.to_object().to_string().as_bytes());
+    respond::bytes(StatusCode::OK, "application/json", line)
 }
 
 fn check_watch_options(call: &Call) -> Result<(), Status> {

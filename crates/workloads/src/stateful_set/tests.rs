@@ -588,3 +588,14 @@ fn a_set_of_absurd_size_is_planned_in_bounded_steps() {
     assert_eq!(world.steps().len(), crate::plan::BURST);
     assert_eq!(world.plan().again, Some(NOW.parse().unwrap()));
 }
+
+/// The garbage collector deletes the revision first, and the set itself only when nothing of it is left.
+#[test]
+fn a_set_that_goes_makes_no_revision_anew() {
+    let mut world = World::new(1, json!({}));
+    world.with(&[(1, Well)]);
+    world.revisions.clear();
+    assert_eq!(world.plan().actions.len(), 1, "while it stays, it does");
+    world.set.metadata.deletion_timestamp = Some(serde_json::from_value(json!(NOW)).unwrap());
+    assert_eq!(world.plan().actions, []);
+}
