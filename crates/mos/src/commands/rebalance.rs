@@ -2,7 +2,7 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use mosaic_api::{meta, time};
+use mosaic_api::meta;
 use mosaic_scheduler::model::Budget;
 use mosaic_scheduler::rebalance::{self, Measure, Options, Plan};
 use serde_json::{Value, json};
@@ -113,7 +113,8 @@ fn from_file(path: &str) -> Result<Value, Failure> {
 }
 
 async fn begin(client: &Client, target: &Target, object: &Value) -> Result<(), Failure> {
-    let now = time::format(Timestamp::now());
+    // Each value that was not there before asks for a run.
+    let now = Timestamp::now().to_string();
     let patch = json!({ "metadata": { "annotations": { RUN_AT: now } } });
     let (kind, query) = (PatchKind::Merge, Query::new());
     client
