@@ -19,6 +19,7 @@ mod network;
 mod outcome;
 mod process;
 mod promises;
+mod rollouts;
 mod scenario;
 mod server;
 mod user;

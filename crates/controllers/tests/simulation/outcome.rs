@@ -90,6 +90,10 @@ pub async fn unmet(store: &Memory, wanted: &[Wanted], hosts: usize) -> Vec<Strin
     }
     for (name, pod) in &there.pods {
         pod_is_settled(&there, name, pod, &mut unmet);
+        let is_owned = list(pod, "/metadata/ownerReferences").next().is_some();
+        if !is_owned && !wanted.iter().any(|one| one.name == *name) {
+            unmet.push(format!("pod {name} is there, which nobody wants"));
+        }
     }
     for ((kind, name), object) in &there.workloads {
         let place = format!("{kind} {name}");

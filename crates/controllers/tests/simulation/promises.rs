@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::actors::HOST_CPU;
+use crate::{actors::HOST_CPU, process, rollouts::Rollouts};
 
 /// What is known of a pod.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +23,8 @@ pub struct Promises {
     pods: HashMap<String, Pod>,
     nodes: HashMap<String, ()>,
     counts: HashMap<String, (i64, i64)>,
+    /// Those about rollouts.
+    pub rollouts: Rollouts,
     broken: Vec<String>,
 }
 
@@ -85,6 +87,9 @@ impl Promises {
     /// Looks at what was written; none for a deletion.
     pub fn saw(&mut self, key: &str, value: Option<&[u8]>) {
         let object: Option<Value> = value.map(|value| serde_json::from_slice(value).unwrap());
+        let now = process::elapsed().unwrap_or_default();
+        let broken = self.rollouts.saw(key, object.as_ref(), now);
+        self.broken.extend(broken);
         if key.starts_with("/core/pods/") {
             self.saw_pod(key, object.as_ref());
         } else if let Some(name) = key.strip_prefix("/core/nodes/") {

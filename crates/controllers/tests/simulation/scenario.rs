@@ -6,13 +6,14 @@ use std::{sync::Arc, time::Duration};
 use http::Method;
 use mosaic_store::Memory;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     actors::{self, Process, Times},
     outcome,
     process::WallClock,
+    promises::{list, text},
     user::{Kind, User, Wanted},
     world::{Weather, World},
 };
@@ -56,7 +57,11 @@ struct Cluster {
     hosts: Mutex<Vec<Host>>,
     controllers: Mutex<Vec<Process>>,
     wanted: Mutex<Vec<Wanted>>,
+    /// Names of workloads whose pods were left behind on purpose.
+    orphaned: Mutex<Vec<String>>,
     names: Mutex<u32>,
+    /// Whether hosts stay well, and nobody takes their pods away.
+    gentle: bool,
 }
 
 /// Plays a world's history. Tells what is wrong in the end.
@@ -73,9 +78,12 @@ pub async fn play(world: &Arc<World>) -> Vec<String> {
         hosts: Mutex::default(),
         controllers: Mutex::default(),
         wanted: Mutex::default(),
+        orphaned: Mutex::default(),
         names: Mutex::default(),
+        gentle: world.chance(0.25),
         world: world.clone(),
     });
+    world.promises.lock().rollouts.gentle = cluster.gentle;
     cluster.start_controllers();
     cluster.start_controllers();
     for number in 1..=HOSTS {
@@ -116,20 +124,22 @@ impl Cluster {
     /// Something goes wrong, and is repaired after a while.
     fn go_wrong(self: &Arc<Self>, repairs: &mut JoinSet<()>) {
         let world = &self.world;
-        match world.number(0..11) {
+        match world.number(0..if self.gentle { 8 } else { 13 }) {
             0 | 1 => world.set_weather(Weather::draw(world)),
             2 => world.set_weather(Weather::CALM),
             3 | 4 => self.kill_server(repairs),
             5 => self.kill_controllers(repairs),
             6 => self.cut_controllers(repairs),
-            7 => self.kill_host(repairs),
-            8 => self.cut_host(repairs),
-            9 => {
+            7 => self.jump(),
+            8 => self.kill_host(repairs),
+            9 => self.cut_host(repairs),
+            10 => self.drain(repairs),
+            11 => self.taint(repairs),
+            _ => {
                 let name = format!("host-{}", world.number(1..i64::from(HOSTS) + 1));
                 let cluster = self.clone();
                 repairs.spawn(async move { cluster.restart_agent(&name).await });
             }
-            _ => self.jump(),
         }
     }
 
@@ -259,6 +269,73 @@ impl Cluster {
         self.user.change(&path, &annotation(None)).await;
     }
 
+    /// A host is emptied within the budgets, and gets pods again a while later.
+    fn drain(self: &Arc<Self>, repairs: &mut JoinSet<()>) {
+        let cluster = self.clone();
+        let name = format!("host-{}", self.world.number(1..i64::from(HOSTS) + 1));
+        repairs.spawn(async move {
+            let (world, user) = (&cluster.world, &cluster.user);
+            world.note(format_args!("user: {name} is drained"));
+            let path = format!("/api/v1/nodes/{name}");
+            let cordon = |on: bool| json!({ "spec": { "unschedulable": on } });
+            user.change(&path, &cordon(true)).await;
+            for pod in cluster.pods().await {
+                if text(&pod, "/spec/nodeName") == name && !is_of(&pod, Kind::DaemonSet) {
+                    user.evict(text(&pod, "/metadata/name")).await;
+                }
+            }
+            sleep(world.between(1_000, 30_000)).await;
+            world.note(format_args!("user: {name} may get pods again"));
+            user.change(&path, &cordon(false)).await;
+        });
+    }
+
+    /// A host gets a taint that nobody tolerates.
+    fn taint(self: &Arc<Self>, repairs: &mut JoinSet<()>) {
+        let cluster = self.clone();
+        let name = format!("host-{}", self.world.number(1..i64::from(HOSTS) + 1));
+        repairs.spawn(async move {
+            let world = &cluster.world;
+            world.note(format_args!("user: {name} is tainted"));
+            let path = format!("/api/v1/nodes/{name}");
+            let taint = json!({ "key": "simulation", "effect": "NoExecute" });
+            cluster
+                .set_taints(&path, |taints| taints.push(taint.clone()))
+                .await;
+            sleep(world.between(1_000, 30_000)).await;
+            world.note(format_args!("user: {name} is clean again"));
+            let is_ours = |taint: &Value| taint["key"] == "simulation";
+            cluster
+                .set_taints(&path, |taints| taints.retain(|taint| !is_ours(taint)))
+                .await;
+        });
+    }
+
+    /// Changes a host's taints, beside others who do.
+    async fn set_taints(&self, path: &str, change: impl Fn(&mut Vec<Value>)) {
+        for _ in 0..50 {
+            let Some(node) = self.user.ask(Method::GET, path, None).await else {
+                return;
+            };
+            let mut taints = node["spec"]["taints"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            change(&mut taints);
+            let patch = json!({ "spec": { "taints": taints },
+                "metadata": { "resourceVersion": node["metadata"]["resourceVersion"] } });
+            if self.user.change(path, &patch).await.is_some() {
+                return;
+            }
+        }
+    }
+
+    async fn pods(&self) -> Vec<Value> {
+        let pods = self.user.ask(Method::GET, &Kind::Pod.path(), None).await;
+        let pods = pods.iter().flat_map(|pods| list(pods, "/items"));
+        pods.cloned().collect()
+    }
+
     /// A clock jumps: that of a server, or that of the controllers.
     fn jump(&self) {
         let world = &self.world;
@@ -306,12 +383,16 @@ impl Cluster {
                 self.user.update(&one).await;
             }
             (5, Some(one)) => {
-                let how = *world.pick(&["Background", "Foreground"]).unwrap();
+                let ways = ["Background", "Foreground", "Orphan"];
+                let how = *world.pick(&ways).unwrap();
+                if how == "Orphan" {
+                    self.orphaned.lock().push(one.name.clone());
+                }
                 world.note(format_args!("user: {} is to go ({how})", one.name));
                 self.wanted.lock().retain(|known| known.name != one.name);
                 self.user.delete(&one, how).await;
             }
-            (6, _) => self.delete_pod().await,
+            (6, _) if !self.gentle => self.delete_pod().await,
             _ => {}
         }
     }
@@ -332,6 +413,7 @@ impl Cluster {
             replicas: world.number(1..REPLICAS + 1),
             version: 1,
             fails: kind == Kind::Job && world.chance(0.2),
+            budget: kind != Kind::Job && kind != Kind::CronJob && world.chance(0.3),
         };
         world.note(format_args!("user: wants {wanted:?}"));
         self.wanted.lock().push(wanted.clone());
@@ -339,17 +421,13 @@ impl Cluster {
     }
 
     async fn delete_pod(&self) {
-        let path = Kind::Pod.path();
-        let pods = self.user.ask(Method::GET, &path, None).await;
-        let names: Vec<String> = pods
-            .iter()
-            .flat_map(|pods| crate::promises::list(pods, "/items"))
-            .filter(|pod| pod["metadata"].get("ownerReferences").is_some())
-            .map(|pod| crate::promises::text(pod, "/metadata/name").to_owned())
-            .collect();
+        let pods = self.pods().await;
+        let owned = pods.iter();
+        let owned = owned.filter(|pod| pod["metadata"].get("ownerReferences").is_some());
+        let names: Vec<&str> = owned.map(|pod| text(pod, "/metadata/name")).collect();
         if let Some(name) = self.world.pick(&names) {
             self.world.note(format_args!("user: pod {name} is to go"));
-            let path = format!("{path}/{name}");
+            let path = format!("{}/{name}", Kind::Pod.path());
             self.user.ask(Method::DELETE, &path, None).await;
         }
     }
@@ -359,6 +437,12 @@ impl Cluster {
         self.world.note("calm");
         self.world.set_weather(Weather::CALM);
         while repairs.join_next().await.is_some() {}
+        // What was left behind is nobody's, and goes when it is told to.
+        for name in self.orphaned.lock().clone() {
+            self.world
+                .note(format_args!("user: what is left of {name} is to go"));
+            self.user.sweep(&name).await;
+        }
         WallClock::for_rest(0);
         for number in 0..SERVERS {
             if let Some(server) = self.world.servers.running(number) {
@@ -397,4 +481,8 @@ fn can_scale(kind: Kind) -> bool {
 
 fn can_update(kind: Kind) -> bool {
     matches!(kind, Kind::Deployment | Kind::DaemonSet | Kind::StatefulSet)
+}
+
+fn is_of(pod: &Value, kind: Kind) -> bool {
+    list(pod, "/metadata/ownerReferences").any(|owner| text(owner, "/kind") == kind.name())
 }

@@ -75,6 +75,8 @@ pub struct Wanted {
     pub version: i64,
     /// Whether a job's pods fail.
     pub fails: bool,
+    /// Whether a budget says how many of its pods may be missing: one.
+    pub budget: bool,
 }
 
 /// The one who asks for things. Asks again until there is an answer.
@@ -83,6 +85,8 @@ pub struct User {
     world: Arc<World>,
 }
 
+const BUDGETS: &str = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+const REVISIONS: &str = "/apis/apps/v1/namespaces/default/controllerrevisions";
 /// How long somebody waits before asking again.
 const AGAIN: Duration = Duration::from_millis(700);
 
@@ -143,6 +147,9 @@ impl User {
             self.create("/api/v1/namespaces/default/services", &service(wanted))
                 .await;
         }
+        if wanted.budget {
+            self.create(BUDGETS, &budget(wanted)).await;
+        }
     }
 
     /// Changes how many there are of a workload.
@@ -171,6 +178,37 @@ impl User {
             let path = format!("/api/v1/namespaces/default/services/{}", wanted.name);
             self.ask(Method::DELETE, &path, None).await;
         }
+        if wanted.budget {
+            let path = format!("{BUDGETS}/{}", wanted.name);
+            self.ask(Method::DELETE, &path, None).await;
+        }
+    }
+}
+
+impl User {
+    /// Deletes what was left behind of a workload on purpose.
+    pub async fn sweep(&self, name: &str) {
+        let owners = [
+            Kind::ReplicaSet.path(),
+            Kind::Job.path(),
+            REVISIONS.to_owned(),
+        ];
+        for path in owners.into_iter().chain([Kind::Pod.path()]) {
+            let path = format!("{path}?labelSelector=app%3D{name}&propagationPolicy=Background");
+            self.ask(Method::DELETE, &path, None).await;
+        }
+    }
+
+    /// Evicts a pod, if its budget allows it now.
+    pub async fn evict(&self, name: &str) {
+        let path = format!("{}/{name}/eviction", Kind::Pod.path());
+        let eviction = json!({ "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": { "name": name } });
+        let request = Request::post(&path).header("content-type", "application/json");
+        let request = request.body(eviction.to_string().into_bytes()).unwrap();
+        let evicted = self.client.request::<Value>(request).await.is_ok();
+        self.world
+            .note(format_args!("user: pod {name} is evicted: {evicted}"));
     }
 }
 
@@ -187,6 +225,15 @@ impl Wanted {
     pub fn serves(&self) -> bool {
         !matches!(self.kind, Kind::Job | Kind::CronJob)
     }
+}
+
+/// A budget for a workload's pods.
+fn budget(wanted: &Wanted) -> Value {
+    json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": { "name": wanted.name },
+        "spec": { "maxUnavailable": 1, "selector": { "matchLabels": { "app": wanted.name } } },
+    })
 }
 
 /// A service in front of a workload's pods.
@@ -248,7 +295,7 @@ fn manifest(wanted: &Wanted) -> Value {
         Kind::Job => job,
         Kind::CronJob => json!({ "schedule": "* * * * *", "successfulJobsHistoryLimit": 2,
             "failedJobsHistoryLimit": 1, "concurrencyPolicy": "Forbid",
-            "jobTemplate": { "spec": job } }),
+            "jobTemplate": { "metadata": { "labels": { "app": name } }, "spec": job } }),
     };
     json!({
         "apiVersion": wanted.kind.api_version(), "kind": wanted.kind.name(),
