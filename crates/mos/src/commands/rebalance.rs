@@ -260,7 +260,8 @@ mod tests {
             std::fs::write(path, text).unwrap();
             from_file(path)
         };
-        let one = "apiVersion: mosaic/v1\nkind: Rebalance\nspec: {goal: Packing}\n";
+        let one =
+            "apiVersion: mosaic/v1\nkind: Rebalance\nmetadata: {name: a}\nspec: {goal: Packing}\n";
         let other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
         assert_eq!(
             of(&format!("{other}---\n{one}")).unwrap()["spec"]["goal"],
