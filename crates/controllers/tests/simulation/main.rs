@@ -31,7 +31,11 @@ use parking_lot::Mutex;
 use tracing_subscriber::EnvFilter;
 
 /// How many seeds are run if nothing is said.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 6;
+/// Seeds that have found something: controllers that went on asking for a version that is too old (10, 15), workloads that
+/// waited for ever after a write without an answer (9, 20), pods that were not ready any more after their host
+/// was cut off (17).
+const FOUND: [u64; 5] = [9, 10, 15, 17, 20];
 
 /// What became of a seed.
 struct Run {
@@ -97,8 +101,9 @@ fn there_is_what_was_asked_for_whatever_goes_wrong() {
         return expect_success(seed, &run(seed, true));
     }
     let first = variable("MOSAIC_SIMULATION_FIRST").unwrap_or(1);
-    let count = variable("MOSAIC_SIMULATION_SEEDS").unwrap_or(SEEDS);
-    for seed in first..first + count {
+    let count = variable("MOSAIC_SIMULATION_SEEDS");
+    let found = FOUND.into_iter().filter(|_| count.is_none());
+    for seed in (first..first + count.unwrap_or(SEEDS)).chain(found) {
         let started = std::time::Instant::now();
         let run = run(seed, false);
         eprintln!(
