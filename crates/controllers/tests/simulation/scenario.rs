@@ -438,7 +438,8 @@ impl Cluster {
         self.world.set_weather(Weather::CALM);
         while repairs.join_next().await.is_some() {}
         // What was left behind is nobody's, and goes when it is told to.
-        for name in self.orphaned.lock().clone() {
+        let orphaned = std::mem::take(&mut *self.orphaned.lock());
+        for name in orphaned {
             self.world
                 .note(format_args!("user: what is left of {name} is to go"));
             self.user.sweep(&name).await;
