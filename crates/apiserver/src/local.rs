@@ -8,11 +8,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Body as HttpBody;
 use mosaic_auth::User;
 
 use crate::{app::App, handler, http::respond::Body};
+
+/// Who writes, in managed fields and in the audit log, where a client does not say.
+const AGENT: &str = "mosaic-controllers";
 
 /// A `tower::Service` that answers as the API does, to a user who needs no credential: the parts of the
 /// platform that run in the server's process are clients like any other, by way of `kube::Client`.
@@ -48,6 +51,10 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         request.extensions_mut().insert(self.user.clone());
         announce_length(&mut request);
+        request
+            .headers_mut()
+            .entry(header::USER_AGENT)
+            .or_insert(HeaderValue::from_static(AGENT));
         let app = self.app.clone();
         Box::pin(async move { Ok(handler::handle(app, request).await) })
     }

@@ -41,7 +41,7 @@ fn status(pod: &PodView, why: Option<Why>, how: How, now: Timestamp) -> Option<V
         && !pod.status.conditions.iter().any(told)
     {
         let condition = json!({ "type": "DisruptionTarget", "status": "True", "reason": why.reason,
-            "message": why.message, "lastTransitionTime": now });
+            "message": why.message, "lastTransitionTime": mosaic_api::time::format(now) });
         merge(&mut status, "conditions", json!([condition]));
     }
     if how == How::ByForce && !pod.has_ended() {

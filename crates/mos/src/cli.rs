@@ -7,7 +7,7 @@ use crate::bench::BenchArgs;
 use crate::client::ConnectionArgs;
 use crate::commands::{
     api_resources, apply, auth, completion, delete, describe, drain, edit, events, explain, get,
-    metadata, rollout, scale, sim, top, version, why,
+    metadata, rebalance, rollout, scale, sim, top, version, why,
 };
 use crate::config;
 use crate::failure::Failure;
@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Uncordon(drain::UncordonArgs),
     Drain(drain::DrainArgs),
     Why(why::WhyArgs),
+    Rebalance(rebalance::RebalanceArgs),
     Top(top::TopArgs),
     Events(events::EventsArgs),
     Explain(explain::ExplainArgs),

@@ -436,3 +436,85 @@ fn what_is_asked_for_is_shown_where_nothing_is_measured() {
     let error = server.run_line("top pods nobody").failed(1);
     assert!(error.contains("there is no `nobody`"), "{error}");
 }
+
+#[test]
+fn a_rebalance_is_tried_without_touching_anything() {
+    let server = Server::start();
+    for name in ["h1", "h2"] {
+        node(&server, name);
+    }
+    let set = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "set" } });
+    server.apply(&set.to_string(), "").ok();
+    let set = read(&server, "configmap/set");
+    let pods = [("big", "h1", "2"), ("small", "h2", "500m")].map(|(name, host, cpu)| {
+        let mut pod = owned(pod(name, Some(host), cpu), &set);
+        pod["metadata"]["annotations"] = json!({ "mosaic/profile": "packing" });
+        pod
+    });
+    apply_pods(&server, &pods);
+    for name in ["big", "small"] {
+        let ready = json!([{ "type": "Ready", "status": "True" }]);
+        let status = json!({ "phase": "Running", "conditions": ready });
+        set_status(&server, "v1", "Pod", name, status);
+    }
+    let file = server.file(
+        "rebalance.yaml",
+        "apiVersion: mosaic/v1\nkind: Rebalance\nmetadata: {name: nightly}\nspec: {goal: Packing, dryRun: true}\n",
+    );
+    let file = file.to_str().unwrap();
+    let tried = || server.mos(["rebalance", "-f", file, "--dry-run"]).ok();
+    // Hosts are new, and tainted until they are known to be ready.
+    for _ in 0..500 {
+        if tried().contains("small") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let text = tried();
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines[0],
+        ["ROUND", "NAMESPACE", "POD", "FROM", "TO", "WHY"],
+        "{text}"
+    );
+    assert_eq!(
+        &lines[1][..5],
+        ["1", "default", "small", "h2", "h1"],
+        "{text}"
+    );
+    assert!(lines.contains(&vec!["Empty", "hosts", "0", "1"]), "{text}");
+    // Nothing came of it, and the object is not there.
+    assert_eq!(read(&server, "pod/small")["spec"]["nodeName"], "h2");
+    let error = server.run_line("rebalance nightly --dry-run").failed(1);
+    assert!(error.contains("\"nightly\" not found"), "{error}");
+    let error = server.mos(["rebalance", "-f", file]).failed(2);
+    assert!(error.contains("--dry-run"), "{error}");
+
+    // One of the server's says the same, and can be told to run.
+    server.mos(["apply", "-f", file]).ok();
+    let data = server.run_line("rebalance nightly --dry-run -o json").ok();
+    let data: Value = serde_json::from_str(&data).unwrap();
+    assert_eq!(
+        (&data["goal"], &data["moves"][0]["to"]),
+        (&json!("Packing"), &json!("h1"))
+    );
+    assert_eq!(data["after"]["emptyHosts"], 1);
+    let said = server.run_line("rebalance nightly").ok();
+    assert_eq!(said, "rebalance.mosaic/nightly begins (it is a dry run)\n");
+    let asked =
+        read(&server, "rebalance/nightly")["metadata"]["annotations"]["mosaic/run-at"].clone();
+    assert!(asked.is_string());
+    let table = server.run_line("get rb").ok();
+    assert!(table.starts_with("NAME"), "{table}");
+    let words: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(&words[..3], ["nightly", "Packing", "true"], "{table}");
+    let explained = server.run_line("explain rebalance.spec.goal").ok();
+    assert!(
+        explained.contains("Packing empties hosts that hold little"),
+        "{explained}"
+    );
+    server.run_line("delete rebalance nightly").ok();
+}

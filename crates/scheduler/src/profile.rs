@@ -37,7 +37,7 @@ pub struct Weights {
 /// A way to choose among hosts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
-    /// Its name, as the annotation `mosaic/profile` or `spec.schedulerName` gives it.
+    /// Its name, as the annotation `mosaic/profile` gives it, or `spec.schedulerName` behind `mosaic-`.
     pub name: &'static str,
     /// Spread or pack.
     pub strategy: Strategy,

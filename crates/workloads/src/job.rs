@@ -152,9 +152,12 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan<JobStatus> {
 }
 
 /// What is to be done about a pod whose job is gone, although the pod was not counted: it loses its finalizer, which
-/// would keep it for ever. Nothing if the pod has none.
+/// would keep it for ever. Nothing if the pod has none. The pod has to be unchanged: another job may adopt it meanwhile.
 pub fn plan_orphan(pod: &Pod) -> Option<Action> {
-    pod.has_finalizer(TRACKING).then(|| release(pod))
+    pod.has_finalizer(TRACKING).then(|| {
+        let target = Target::unchanged(Kind::Pod, &pod.metadata);
+        Action::patch(target, Change::RemoveFinalizer(TRACKING.to_owned()))
+    })
 }
 
 fn release(pod: &Pod) -> Action {

@@ -1,6 +1,6 @@
 //! A Deployment has as many pods as it is to have, whatever becomes of them.
 
-use crate::objects::{controller, is_ready, items, name, names};
+use crate::objects::{controller, is_ready, items, name, names, uid, uids};
 use crate::{Cluster, get, until};
 
 const WEB: &str = r#"
@@ -23,21 +23,23 @@ fn a_pod_that_is_deleted_is_replaced() {
     let kubectl = cluster.namespace("deployment-replaces-pods");
     kubectl.run_with_input("apply -f -", WEB).ok();
     kubectl.run("rollout status deployment/web").ok();
-    let pods = get(&kubectl, "pods");
-    let before = names(&pods);
-    kubectl.run(&format!("delete pod {}", before[0])).ok();
+    let before = get(&kubectl, "pods");
+    let [first, second, third] = items(&before) else {
+        panic!("{before}");
+    };
+    kubectl.run(&format!("delete pod {}", name(first))).ok();
     kubectl
         .run(&format!(
             "delete pod {} --force --grace-period 0",
-            before[1]
+            name(second)
         ))
         .ok();
     let after = until(&kubectl, "pods", |pods| {
         items(pods).len() == 3 && items(pods).iter().all(is_ready)
     });
-    let kept = |pod: &&str| before.contains(pod);
-    let kept: Vec<_> = names(&after).into_iter().filter(kept).collect();
-    assert_eq!(kept, [before[2]]);
+    let known = uids(&before);
+    let kept = uids(&after).into_iter().filter(|uid| known.contains(uid));
+    assert_eq!(kept.collect::<Vec<_>>(), [uid(third)]);
     until(&kubectl, "deployment web", |web| {
         web["status"]["availableReplicas"] == 3
     });
@@ -63,7 +65,7 @@ fn a_pod_of_another_label_is_let_go_and_replaced() {
                 .iter()
                 .all(|pod| controller(pod).is_some() == (name(pod) != suspect))
     });
-    assert!(names(&pods).contains(&suspect.as_str()));
+    assert!(names(&pods).contains(&suspect));
 
     // Put back, it is one too many.
     kubectl

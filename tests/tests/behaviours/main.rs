@@ -4,6 +4,12 @@
 //! hosts start their own.
 
 mod changes;
+mod command_line;
+mod cron_job_concurrency;
+mod cron_job_history;
+mod cron_job_schedules;
+mod daemon_set_follows_hosts;
+mod daemon_set_updates;
 mod deployment_adopts;
 mod deployment_keeps_history;
 mod deployment_meets_a_quota;
@@ -16,14 +22,44 @@ mod deployment_rolls_out;
 mod deployment_scales_while_rolling;
 mod deployment_undoes;
 mod deployment_waits_for_availability;
+mod host_is_cordoned;
+mod host_is_drained;
+mod host_is_lost;
+mod job_cleans_up;
+mod job_completes;
+mod job_failure_policy;
+mod job_indexed;
+mod job_retries;
+mod job_suspends;
 mod objects;
 mod replica_set_adopts;
 mod replica_set_releases;
 mod replica_set_scales_down;
+mod scheduling_chooses_hosts;
+mod scheduling_explains;
+mod scheduling_groups;
+mod scheduling_ports;
+mod scheduling_preempts;
+mod scheduling_profiles;
+mod scheduling_spreads;
+mod services_follow_readiness;
+mod stateful_set_claims;
+mod stateful_set_keeps_names;
+mod stateful_set_max_unavailable;
+mod stateful_set_on_delete;
+mod stateful_set_orders;
+mod stateful_set_parallel;
+mod stateful_set_partition;
+mod stateful_set_rolls;
+mod stateful_set_start_ordinal;
+mod zone_is_lost;
 
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use mosaic_tests::{Kubectl, Server, SimulatedHosts, wait_until};
+use mosaic_tests::{
+    Kubectl, Outcome, Server, ServerOptions, SimulatedHosts, mos, run, split, wait_until,
+};
 use serde_json::Value;
 
 /// A server and hosts.
@@ -35,7 +71,15 @@ struct Cluster {
 impl Cluster {
     /// A cluster for one test.
     fn start(hosts: usize, arguments: &[&str]) -> Self {
-        let server = Server::start();
+        Self::start_with(&[], hosts, arguments)
+    }
+
+    /// A cluster for one test, and further arguments of its server.
+    fn start_with(server: &[&str], hosts: usize, arguments: &[&str]) -> Self {
+        let server = Server::start_with(ServerOptions {
+            arguments: server.iter().map(|&word| word.to_owned()).collect(),
+            ..ServerOptions::default()
+        });
         let hosts = SimulatedHosts::start(&server, hosts, arguments);
         Self {
             server,
@@ -79,4 +123,11 @@ fn until(kubectl: &Kubectl, what: &str, expected: impl Fn(&Value) -> bool) -> Va
         outcome.code == 0 && expected(&seen)
     });
     seen
+}
+
+/// `mos` with the administrator's kubeconfig.
+fn mos_with(server: &Server, line: &str) -> Outcome {
+    let mut command = Command::new(mos());
+    command.args(split(line));
+    run(command.env("KUBECONFIG", server.kubeconfig()), "")
 }

@@ -40,7 +40,7 @@ fn pods_that_are_there_count() {
     assert_eq!(owned.len(), 3);
     assert_eq!(items(&pods).len(), 4, "one was made, and none too many");
     let names = names(&pods);
-    assert!(names.contains(&"first") && names.contains(&"second"));
+    assert!(names.contains(&"first".to_owned()) && names.contains(&"second".to_owned()));
     let other = get(&kubectl, "pod other");
     assert_eq!(controller(&other), None);
 }

@@ -26,7 +26,7 @@ fn a_pod_of_another_label_is_free() {
         set["status"]["readyReplicas"] == 2
     });
     let pods = get(&kubectl, "pods");
-    let free = names(&pods)[0];
+    let free = &names(&pods)[0];
     kubectl
         .run(&format!("label pod {free} app=debug --overwrite"))
         .ok();
@@ -42,7 +42,7 @@ fn a_pod_of_another_label_is_free() {
     assert!(is_ready(&pod), "{pod}");
 
     kubectl.run("delete replicaset web").ok();
-    until(&kubectl, "pods", |pods| names(pods) == [free]);
+    until(&kubectl, "pods", |pods| names(pods) == [free.as_str()]);
 }
 
 #[test]

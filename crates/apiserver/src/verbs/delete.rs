@@ -8,7 +8,7 @@ use mosaic_schema::FieldError;
 use mosaic_store::{Expect, StoreError, Write};
 use serde_json::{Value, json};
 
-use super::{Call, body, read, select::Selection, write};
+use super::{Call, body, conditions, read, select::Selection, write};
 use crate::{
     admission::{self, Attempt},
     app::App,
@@ -35,6 +35,9 @@ pub struct DeleteOptions {
     resource_version: Option<String>,
     /// Only try out what would happen.
     pub dry_run: bool,
+    /// A condition that the object gets in the same write in which it is marked to be deleted, if it stays for
+    /// a while: it says why.
+    pub condition: Option<Value>,
 }
 
 /// What becomes of the objects that an object owns.
@@ -129,6 +132,7 @@ impl DeleteOptions {
             uid: text("/preconditions/uid"),
             resource_version: text("/preconditions/resourceVersion"),
             dry_run,
+            condition: None,
         })
     }
 }
@@ -344,6 +348,12 @@ fn next_state(kind: &Kind, old: &Value, options: &DeleteOptions, now: Timestamp)
     if !deleting && meta::generation(old) > 0 {
         meta::set(&mut next, "generation", meta::generation(old) + 1);
     }
+    if !deleting
+        && !has_ended(old)
+        && let Some(condition) = &options.condition
+    {
+        conditions::set(&mut next, condition.clone());
+    }
     if held && let Some(status) = next.as_object_mut() {
         let status = status.entry("status").or_insert_with(|| json!({}));
         if let Some(status) = status.as_object_mut() {
@@ -353,6 +363,12 @@ fn next_state(kind: &Kind, old: &Value, options: &DeleteOptions, now: Timestamp)
     Some(next)
 }
 
+/// Whether an object is a pod that has ended: nothing can disrupt it any more.
+fn has_ended(object: &Value) -> bool {
+    let phase = object.pointer("/status/phase").and_then(Value::as_str);
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
 /// How long a pod on a host has to end, in seconds; 0 for everything else.
 fn grace_period(kind: &Kind, old: &Value, options: &DeleteOptions) -> i64 {
     let text = |path: &str| {
@@ -360,8 +376,7 @@ fn grace_period(kind: &Kind, old: &Value, options: &DeleteOptions) -> i64 {
             .and_then(Value::as_str)
             .unwrap_or_default()
     };
-    let ended = matches!(text("/status/phase"), "Failed" | "Succeeded");
-    if !kind.is("", "Pod") || text("/spec/nodeName").is_empty() || ended {
+    if !kind.is("", "Pod") || text("/spec/nodeName").is_empty() || has_ended(old) {
         return 0;
     }
     let of_spec = old

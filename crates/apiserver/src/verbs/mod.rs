@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod change;
+mod conditions;
 pub mod delete;
 pub mod read;
 pub mod review;

@@ -152,7 +152,11 @@ pub async fn evict(app: &App, call: &Call) -> Result<Response<Body>, Status> {
         .get("deleteOptions")
         .cloned()
         .unwrap_or_else(|| json!({}));
-    let options = DeleteOptions::from_value(&sent, call)?;
+    let mut options = DeleteOptions::from_value(&sent, call)?;
+    // By this a job's `podFailurePolicy` tells a pod that was moved away from one that failed.
+    options.condition = Some(json!({"type": "DisruptionTarget", "status": "True",
+        "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
+        "lastProbeTime": null, "lastTransitionTime": mosaic_api::time::format(Timestamp::now())}));
     let object = read::find(app, call).await?;
     let pod = object.value();
     if needs_budget(&pod) {

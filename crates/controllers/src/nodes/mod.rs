@@ -322,8 +322,8 @@ impl Nodes {
         if !has_to_be_marked(&pod, &node, standing) {
             return Ok(Next::Done);
         }
-        let condition =
-            json!({ "type": "Ready", "status": "False", "lastTransitionTime": Timestamp::now() });
+        let now = mosaic_api::time::format(Timestamp::now());
+        let condition = json!({ "type": "Ready", "status": "False", "lastTransitionTime": now });
         let patch = json!({ "metadata": { "resourceVersion": pod.metadata.resource_version },
             "status": { "conditions": [condition] } });
         let pods: Api<PodView> = Api::namespaced(self.context.client.clone(), &key.0);

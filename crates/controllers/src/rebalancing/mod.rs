@@ -26,7 +26,10 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::{
+    api::core::v1::{ObjectReference, Pod},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Api,
     api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, Preconditions},
@@ -150,22 +153,22 @@ impl Controller {
 
     /// Evicts what is to be evicted, and looks for replacements.
     async fn follow(&self, object: &Rebalance) -> Result<Status> {
-        let mut object = object.clone();
+        let mut followed = object.clone();
         let may_evict = !object.is_dry_run();
-        for step in &mut object.status.moves {
+        for step in &mut followed.status.moves {
             if step.state == MoveState::Evicting {
                 step.state = if may_evict {
-                    self.evict(step).await?
+                    self.evict(&about(&object.metadata), step).await?
                 } else {
                     MoveState::Refused
                 };
             }
         }
         let candidates = |step: &MoveStatus| self.candidates(step);
-        Ok(plan::followed(&object, candidates, Timestamp::now()))
+        Ok(plan::followed(&followed, candidates, Timestamp::now()))
     }
 
-    async fn evict(&self, step: &MoveStatus) -> Result<MoveState> {
+    async fn evict(&self, rebalance: &ObjectReference, step: &MoveStatus) -> Result<MoveState> {
         let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &step.namespace);
         let pod = pods.get_opt(&step.pod).await?;
         let is_there = pod.is_some_and(|pod| {
@@ -201,6 +204,10 @@ impl Controller {
                     };
                     let note = format!("Evicted from {}: {}", step.from, step.reason);
                     self.events.tell(about, "Rebalanced", "Evicting", note);
+                    let pod = format!("{}/{}", step.namespace, step.pod);
+                    let note = format!("pod {pod} leaves {}: {}", step.from, step.reason);
+                    self.events
+                        .tell(rebalance.clone(), "Moving", "Evicting", note);
                 }
                 Ok(MoveState::Replacing)
             }
@@ -235,7 +242,7 @@ impl Controller {
 
     /// Tells what became of moves.
     fn tell(&self, object: &Rebalance, status: &Status) {
-        let about = || events::about("mosaic/v1", "Rebalance", &object.metadata);
+        let about = || about(&object.metadata);
         let before = &object.status.moves;
         for (index, step) in status.moves.iter().enumerate() {
             let old = before.get(index).filter(|old| old.uid == step.uid);
@@ -244,11 +251,8 @@ impl Controller {
             }
             let pod = format!("pod {}/{}", step.namespace, step.pod);
             match step.state {
-                MoveState::Evicting | MoveState::Planned => {}
-                MoveState::Replacing => {
-                    let note = format!("{pod} leaves {}: {}", step.from, step.reason);
-                    self.events.tell(about(), "Moving", "Evicting", note);
-                }
+                // An eviction is told when it is done.
+                MoveState::Planned | MoveState::Evicting | MoveState::Replacing => {}
                 MoveState::Moved => {
                     let name = step.replacement.as_deref().unwrap_or_default();
                     let note = format!(
@@ -269,6 +273,11 @@ impl Controller {
             }
         }
     }
+}
+
+/// What events about a `Rebalance` are about.
+fn about(metadata: &ObjectMeta) -> ObjectReference {
+    events::about("mosaic/v1", "Rebalance", metadata)
 }
 
 fn after(left: SignedDuration) -> Next {

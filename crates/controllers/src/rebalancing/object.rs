@@ -11,7 +11,7 @@ use kube::Resource;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Asks for a run now, and not only when the interval is over: the moment at which that was asked.
+/// Asks for a run now, and not only when the interval is over, by a value that it did not have before.
 pub(super) const RUN_AT: &str = "mosaic/run-at";
 
 /// A `Rebalance`.
@@ -32,6 +32,7 @@ pub(super) struct Rebalance {
 pub(super) struct Status {
     pub(super) observed_generation: Option<i64>,
     pub(super) last_run_time: Option<Timestamp>,
+    pub(super) last_handled_run_at: Option<String>,
     #[serde(default)]
     pub(super) moved: usize,
     pub(super) before: Option<Value>,
@@ -112,10 +113,9 @@ impl Rebalance {
         SignedDuration::from_secs(given.unwrap_or(default).clamp(least, 604_800))
     }
 
-    /// The moment at which somebody asked for a run.
-    pub(super) fn asked_at(&self) -> Option<Timestamp> {
-        let annotations = self.metadata.annotations.as_ref()?;
-        mosaic_api::time::parse(annotations.get(RUN_AT)?)
+    /// What somebody asked for a run with.
+    pub(super) fn asked(&self) -> Option<&String> {
+        self.metadata.annotations.as_ref()?.get(RUN_AT)
     }
 
     /// Whether moves are under way.

@@ -69,10 +69,7 @@ fn left(object: &Rebalance, now: Timestamp) -> Option<SignedDuration> {
     let Some(last) = status.last_run_time.filter(|_| same) else {
         return Some(SignedDuration::ZERO);
     };
-    if object
-        .asked_at()
-        .is_some_and(|asked| last < asked && asked <= now)
-    {
+    if object.asked() != status.last_handled_run_at.as_ref() {
         return Some(SignedDuration::ZERO);
     }
     // What cannot be understood is not tried again before it changes.
@@ -149,6 +146,7 @@ pub(super) fn planned(object: &Rebalance, plan: &Plan, fresh: bool, now: Timesta
         status = Status {
             observed_generation: object.metadata.generation,
             last_run_time: Some(now),
+            last_handled_run_at: object.asked().cloned(),
             before: Some(plan.before.to_json()),
             conditions: status.conditions,
             ..Status::default()
@@ -185,6 +183,9 @@ pub(super) fn ended(object: &Rebalance, course: &Course, now: Timestamp) -> Stat
         };
     }
     status.last_run_time.get_or_insert(now);
+    if matches!(course, Course::Stopped { .. }) {
+        status.last_handled_run_at = object.asked().cloned();
+    }
     conclude(&mut status, object.metadata.generation, course, now);
     status
 }

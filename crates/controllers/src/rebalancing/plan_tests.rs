@@ -90,17 +90,11 @@ fn a_run_begins_at_once_and_then_by_the_interval() {
     assert_eq!(next(&[object.clone()], at(100)), Task::Begin(0));
     // Somebody asks for it, or for something else.
     let mut asked = object.clone();
-    asked.metadata.annotations = Some([("mosaic/run-at".to_owned(), at(20).to_string())].into());
+    asked.metadata.annotations = Some([("mosaic/run-at".to_owned(), "now".to_owned())].into());
     assert_eq!(next(&[asked.clone()], at(30)), Task::Begin(0));
-    assert_eq!(
-        next(&[asked.clone()], at(10)),
-        Task::Wait(Some(SignedDuration::from_secs(90)))
-    );
-    asked.status.last_run_time = Some(at(25));
-    assert_eq!(
-        next(&[asked], at(30)),
-        Task::Wait(Some(SignedDuration::from_secs(95)))
-    );
+    asked.status = planned(&asked, &plan(&[]), true, at(30));
+    let left = SignedDuration::from_secs(90);
+    assert_eq!(next(&[asked], at(40)), Task::Wait(Some(left)));
     object.metadata.generation = Some(2);
     assert_eq!(next(&[object.clone()], at(30)), Task::Begin(0));
     object.metadata.deletion_timestamp = Some(Time(at(0)));

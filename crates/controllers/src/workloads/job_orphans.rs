@@ -1,9 +1,20 @@
-//! Pods whose job went before it had counted them. Each has a finalizer that waits for the count, and that nobody else
-//! would ever take away.
+//! Pods of jobs that are gone.
+//!
+//! A job's pods have a finalizer until they are counted. Where the job goes first there is no plan any more that
+//! would count them, and they would stay for ever:
+//!
+//! ```text
+//!   job deleted ──▶ its pods are garbage ──▶ deletionTimestamp, but the finalizer holds them ──▶ taken away here
+//! ```
+//!
+//! The same is true of pods whose owner was taken from them.
 
 use std::sync::Arc;
 
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod as PodObject};
+use k8s_openapi::{
+    Resource,
+    api::{batch::v1::Job, core::v1},
+};
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
@@ -14,92 +25,147 @@ use super::Caches;
 use crate::{
     context::Context,
     error::{Absent, Result},
-    informer::{Change, Key, controller_of, key_of},
-    runner::{self, Next, Queue},
+    informer::{Key, controller_of, key_of},
+    runner::{self, Next},
 };
 
 /// How many pods are let go at the same time.
-const CONCURRENCY: usize = 64;
+const CONCURRENCY: usize = 16;
 
-/// Lets such pods go, for as long as it is polled.
+/// Whose plans a tracked pod waits for.
+#[derive(Debug, PartialEq, Eq)]
+enum Waits<'a> {
+    /// Nobody's: it is not tracked, or not a job's to track.
+    ForNone,
+    /// Those of a job, by name and UID.
+    For(&'a str, &'a str),
+    /// It belongs to nobody, so nobody will ever count it.
+    InVain,
+}
+
+fn waits(pod: &Pod) -> Waits<'_> {
+    if !pod.has_finalizer(job::TRACKING) {
+        return Waits::ForNone;
+    }
+    let Some(owner) = controller_of(&pod.metadata) else {
+        return Waits::InVain;
+    };
+    if owner.kind == Job::KIND && owner.api_version.starts_with("batch/") {
+        Waits::For(&owner.name, &owner.uid)
+    } else {
+        Waits::ForNone
+    }
+}
+
+/// Lets go of pods of jobs that are gone, for as long as it is polled.
 pub(super) async fn run(context: &Context, caches: &Arc<Caches>) {
     let (queue, requests) = runner::queue::<Key>();
-    let (known, to_queue) = (caches.clone(), queue.clone());
+    let (known, to) = (caches.clone(), queue.clone());
     caches.pods.listen(move |change| {
-        if let Some(pod) = &change.new
-            && waits(pod)
-            && !is_known(&known, pod)
+        if let Some(pod) = change.new.as_deref()
+            && may_be_orphan(&known, pod)
         {
-            to_queue.add(key_of(&pod.metadata));
+            to.add(key_of(&pod.metadata));
         }
     });
-    let (known, to_queue) = (caches.clone(), queue.clone());
-    caches
-        .jobs
-        .listen(move |change| job_changed(&known, change, &to_queue));
+    let (known, to) = (caches.clone(), queue.clone());
+    caches.jobs.listen(move |change| {
+        let uid = |job: &Arc<Job>| job.metadata.uid.clone();
+        let (old, new) = (
+            change.old.as_ref().and_then(uid),
+            change.new.as_ref().and_then(uid),
+        );
+        if let Some(gone) = old.filter(|old| Some(old) != new.as_ref()) {
+            let pods = known.pods.controlled_by(&gone);
+            pods.iter().for_each(|pod| to.add(key_of(&pod.metadata)));
+        }
+    });
+    // A job that is not read yet is not gone.
     caches.ready().await;
-    runner::work("job orphans", CONCURRENCY, &queue, requests, |key| {
-        reconcile(&context.client, caches, key)
+    runner::work("job-controller", CONCURRENCY, &queue, requests, |key| {
+        release(&context.client, caches, key)
     })
     .await;
 }
 
-/// Whether a pod waits to be counted.
-fn waits(pod: &Pod) -> bool {
-    job::plan_orphan(pod).is_some()
-}
-
-/// The name and the UID of the job that a pod belongs to.
-fn job_of(pod: &Pod) -> Option<(&str, &str)> {
-    let owner = controller_of(&pod.metadata)?;
-    let is_job = owner.kind == "Job" && owner.api_version.starts_with("batch/");
-    is_job.then_some((owner.name.as_str(), owner.uid.as_str()))
-}
-
-/// Whether the job of a pod is in memory, as one that will count it.
-fn is_known(caches: &Caches, pod: &Pod) -> bool {
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    job_of(pod).is_some_and(|(name, uid)| {
-        let job = caches.jobs.get(&(namespace.into(), name.into()));
-        job.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid))
-    })
-}
-
-/// The pods of a job that is gone may be orphans now.
-fn job_changed(caches: &Caches, change: &Change<Job>, queue: &Queue<Key>) {
-    let uid = |job: &Option<Arc<Job>>| job.as_ref().and_then(|job| job.metadata.uid.clone());
-    let (Some(old), new) = (uid(&change.old), uid(&change.new)) else {
-        return;
-    };
-    if new.as_ref() == Some(&old) {
-        return;
-    }
-    for pod in caches.pods.controlled_by(&old) {
-        if waits(&pod) {
-            queue.add(key_of(&pod.metadata));
+/// Whether a pod waits for a job that is not in memory.
+fn may_be_orphan(caches: &Caches, pod: &Pod) -> bool {
+    match waits(pod) {
+        Waits::ForNone => false,
+        Waits::InVain => true,
+        Waits::For(name, uid) => {
+            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+            let job = caches.jobs.get(&(namespace.into(), name.into()));
+            job.is_none_or(|job| job.metadata.uid.as_deref() != Some(uid))
         }
     }
 }
 
-async fn reconcile(client: &Client, caches: &Caches, key: Key) -> Result<Next> {
+async fn release(client: &Client, caches: &Caches, key: Key) -> Result<Next> {
     let Some(pod) = caches.pods.get(&key) else {
         return Ok(Next::Done);
     };
-    let Some(Action::Patch { target, change, .. }) = job::plan_orphan(&pod) else {
+    if !may_be_orphan(caches, &pod) {
         return Ok(Next::Done);
-    };
-    // Jobs in memory may be older than the pod: the API knows.
-    if let Some((name, uid)) = job_of(&pod) {
+    }
+    // Pods may be in memory before their job is: what is stored decides.
+    if let Waits::For(name, uid) = waits(&pod) {
         let jobs: Api<Job> = Api::namespaced(client.clone(), &key.0);
-        let job = jobs.get_metadata(name).await.or_absent()?;
+        let job = jobs.get(name).await.or_absent()?;
         if job.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid)) {
             return Ok(Next::Done);
         }
     }
-    let pods: Api<PodObject> = Api::namespaced(client.clone(), &key.0);
+    let Some(Action::Patch { target, change, .. }) = job::plan_orphan(&pod) else {
+        return Ok(Next::Done);
+    };
+    let pods: Api<v1::Pod> = Api::namespaced(client.clone(), &key.0);
     let patch = Patch::Strategic(change.patch(&target));
-    pods.patch_metadata(&target.name, &PatchParams::default(), &patch)
+    pods.patch(&key.1, &PatchParams::default(), &patch)
         .await
         .or_absent()?;
     Ok(Next::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(finalizer: &str, owner: &Value) -> Pod {
+        let metadata = json!({"name": "p", "namespace": "n", "uid": "p",
+            "finalizers": [finalizer], "ownerReferences": [owner]});
+        serde_json::from_value(json!({ "metadata": metadata })).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_tracked_for_a_job_waits_for_it() {
+        let owner = |api_version: &str, kind: &str, controller: bool| {
+            json!({"apiVersion": api_version, "kind": kind, "name": "j", "uid": "1",
+                "controller": controller})
+        };
+        let job = owner("batch/v1", "Job", true);
+        for (finalizer, owner, expected) in [
+            (job::TRACKING, &job, Waits::For("j", "1")),
+            ("example.com/other", &job, Waits::ForNone),
+            (
+                job::TRACKING,
+                &owner("batch/v1", "Job", false),
+                Waits::InVain,
+            ),
+            (
+                job::TRACKING,
+                &owner("example.com/v1", "Job", true),
+                Waits::ForNone,
+            ),
+            (
+                job::TRACKING,
+                &owner("apps/v1", "ReplicaSet", true),
+                Waits::ForNone,
+            ),
+        ] {
+            assert_eq!(waits(&pod(finalizer, owner)), expected, "{owner}");
+        }
+    }
 }

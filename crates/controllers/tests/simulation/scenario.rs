@@ -438,7 +438,7 @@ impl Cluster {
         self.world.set_weather(Weather::CALM);
         while repairs.join_next().await.is_some() {}
         // What was left behind is nobody's, and goes when it is told to.
-        let orphaned = std::mem::take(&mut *self.orphaned.lock());
+        let orphaned = self.orphaned.lock().clone();
         for name in orphaned {
             self.world
                 .note(format_args!("user: what is left of {name} is to go"));

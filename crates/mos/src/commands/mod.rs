@@ -12,9 +12,11 @@ pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod metadata;
+pub(crate) mod rebalance;
 pub(crate) mod rollout;
 pub(crate) mod scale;
 pub(crate) mod sim;
+mod snapshot;
 pub(crate) mod top;
 pub(crate) mod version;
 mod wait;
@@ -47,6 +49,7 @@ pub(crate) async fn run(command: Command, connection: &ConnectionArgs) -> Result
         Command::Uncordon(args) => drain::uncordon(args, connection).await,
         Command::Drain(args) => drain::drain(args, connection).await,
         Command::Why(args) => why::run(args, connection).await,
+        Command::Rebalance(args) => rebalance::run(args, connection).await,
         Command::Top(args) => top::run(args, connection).await,
         Command::Events(args) => events::run(args, connection).await,
         Command::Explain(args) => explain::run(args, connection).await,

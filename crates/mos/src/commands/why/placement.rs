@@ -1,11 +1,11 @@
 //! Where a pod can be and why, worked out from what the API shows, by the rules that the scheduler goes by.
 
 use mosaic_api::meta;
-use mosaic_scheduler::model::{Claim, Namespace, Node, StorageClass, Volume};
-use mosaic_scheduler::{Cluster, Pod, PodKey, explain, explain_placement};
+use mosaic_scheduler::{Pod, PodKey, explain, explain_placement};
 use serde_json::Value;
 
-use crate::client::{Client, Discovery, Query};
+use crate::client::{Client, Discovery};
+use crate::commands::snapshot::Objects;
 use crate::failure::Failure;
 
 /// What is to be said about a pod's place.
@@ -25,30 +25,7 @@ pub(super) async fn of_pod(
     discovery: &Discovery,
     pod: &Value,
 ) -> Result<Placement, Failure> {
-    let list = async |name: &str| -> Result<Vec<Value>, Failure> {
-        let resource = discovery.resolve(name)?;
-        Ok(client.list_all(resource, None, &Query::new()).await?)
-    };
-    let objects = Objects {
-        nodes: list("nodes").await?,
-        pods: list("pods").await?,
-        namespaces: list("namespaces").await?,
-        claims: list("persistentvolumeclaims").await?,
-        volumes: list("persistentvolumes").await?,
-        classes: list("storageclasses.storage.k8s.io").await?,
-    };
-    Ok(placement(&objects, pod))
-}
-
-/// What decides about a pod's place.
-#[derive(Debug, Default)]
-struct Objects {
-    nodes: Vec<Value>,
-    pods: Vec<Value>,
-    namespaces: Vec<Value>,
-    claims: Vec<Value>,
-    volumes: Vec<Value>,
-    classes: Vec<Value>,
+    Ok(placement(&Objects::read(client, discovery).await?, pod))
 }
 
 fn placement(objects: &Objects, pod: &Value) -> Placement {
@@ -63,7 +40,7 @@ fn placement(objects: &Objects, pod: &Value) -> Placement {
     let Ok(wanted) = Pod::from_json(pod.to_string().as_bytes()) else {
         return placement;
     };
-    let cluster = cluster(objects);
+    let cluster = objects.cluster();
     placement.words = match host {
         None => explain(&cluster, &wanted).map(|why| format!("{why}.")),
         Some(_) => {
@@ -72,38 +49,6 @@ fn placement(objects: &Objects, pod: &Value) -> Placement {
         }
     };
     placement
-}
-
-/// What a scheduler would know. What cannot be read does not count.
-fn cluster(objects: &Objects) -> Cluster {
-    fn each<T, E>(
-        objects: &[Value],
-        read: impl Fn(&[u8]) -> Result<T, E>,
-    ) -> impl Iterator<Item = T> {
-        objects
-            .iter()
-            .filter_map(move |object| read(object.to_string().as_bytes()).ok())
-    }
-    let mut cluster = Cluster::new();
-    for namespace in each(&objects.namespaces, Namespace::from_json) {
-        cluster.upsert_namespace(namespace);
-    }
-    for class in each(&objects.classes, StorageClass::from_json) {
-        cluster.upsert_storage_class(class);
-    }
-    for volume in each(&objects.volumes, Volume::from_json) {
-        cluster.upsert_volume(volume);
-    }
-    for claim in each(&objects.claims, Claim::from_json) {
-        cluster.upsert_claim(claim);
-    }
-    for node in each(&objects.nodes, Node::from_json) {
-        cluster.upsert_node(node);
-    }
-    for pod in each(&objects.pods, Pod::from_json) {
-        cluster.upsert_pod(pod);
-    }
-    cluster
 }
 
 fn is_ready(node: &Value) -> bool {
