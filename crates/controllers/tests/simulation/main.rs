@@ -25,24 +25,22 @@ mod server;
 mod user;
 mod world;
 
-use std::sync::Arc;
+use std::process::Command;
 
-use parking_lot::Mutex;
 use tracing_subscriber::EnvFilter;
 
 /// How many seeds are run if nothing is said.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 6;
+/// Seeds that have found something: controllers that went on asking for a version that is too old (10, 15), workloads that
+/// waited for ever after a write without an answer (9, 20), pods that were not ready any more after their host
+/// was cut off (17).
+const FOUND: [u64; 5] = [9, 10, 15, 17, 20];
 
-/// What became of a seed.
-struct Run {
-    trace: Vec<String>,
-    failures: Vec<String>,
-}
+/// The test that plays one seed, if it is told which.
+const PLAYS: &str = "there_is_what_was_asked_for_whatever_goes_wrong";
 
-/// Runs a seed on a thread of its own, so that nothing is left of those before it.
-fn run(seed: u64, aloud: bool) -> Run {
-    let trace: Arc<Mutex<Vec<String>>> = Arc::default();
-    let told = trace.clone();
+/// Plays a seed in this process, and tells aloud what happens. What is wrong in the end.
+fn play(seed: u64) -> Vec<String> {
     let simulation = move || {
         process::seed_chance(seed);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -52,17 +50,30 @@ fn run(seed: u64, aloud: bool) -> Run {
             .unwrap();
         let failures = runtime.block_on(async {
             process::begin_time();
-            let world = world::World::new(seed, aloud, told);
-            scenario::play(&world).await
+            scenario::play(&world::World::new(seed)).await
         });
         runtime.shutdown_background();
         failures
     };
+    // A thread that has drawn no chance yet.
     let thread = std::thread::Builder::new().stack_size(64 << 20);
     let failures = thread.spawn(simulation).unwrap().join();
-    let failures = failures.unwrap_or_else(|_| vec!["the simulation panicked".to_owned()]);
-    let trace = std::mem::take(&mut *trace.lock());
-    Run { trace, failures }
+    failures.unwrap_or_else(|_| vec!["the simulation panicked".to_owned()])
+}
+
+/// Plays a seed in a process of its own, so that nothing is left of those before it: whether all was well, and what
+/// was told.
+fn play_apart(seed: u64) -> (bool, Vec<String>) {
+    let test = std::env::current_exe().unwrap();
+    let played = Command::new(test)
+        .args([PLAYS, "--exact", "--nocapture"])
+        .env("MOSAIC_SIMULATION_SEED", seed.to_string())
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&played.stderr);
+    let told = told.lines().map(str::to_owned).collect();
+    (played.status.success(), told)
 }
 
 fn variable(name: &str) -> Option<u64> {
@@ -74,48 +85,41 @@ fn variable(name: &str) -> Option<u64> {
     )
 }
 
-/// Fails with what is needed to see it again.
-fn expect_success(seed: u64, run: &Run) {
-    if run.failures.is_empty() {
-        return;
-    }
-    let last = run.trace.iter().skip(run.trace.len().saturating_sub(60));
-    let last: Vec<&str> = last.map(String::as_str).collect();
-    panic!(
-        "seed {seed} (MOSAIC_SIMULATION_SEED={seed} tells all):\n{}\n\nthe last that happened:\n{}",
-        run.failures.join("\n"),
-        last.join("\n"),
-    );
-}
-
 #[test]
 fn there_is_what_was_asked_for_whatever_goes_wrong() {
     if let Some(seed) = variable("MOSAIC_SIMULATION_SEED") {
         // What processes log is told too, as far as RUST_LOG asks for it.
         let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env());
         log.with_writer(std::io::stderr).init();
-        return expect_success(seed, &run(seed, true));
+        let failures = play(seed);
+        assert!(failures.is_empty(), "seed {seed}:\n{}", failures.join("\n"));
+        return;
     }
     let first = variable("MOSAIC_SIMULATION_FIRST").unwrap_or(1);
-    let count = variable("MOSAIC_SIMULATION_SEEDS").unwrap_or(SEEDS);
-    for seed in first..first + count {
-        let started = std::time::Instant::now();
-        let run = run(seed, false);
-        eprintln!(
-            "seed {seed}: {} lines, {:?}",
-            run.trace.len(),
-            started.elapsed()
+    let count = variable("MOSAIC_SIMULATION_SEEDS");
+    let found = FOUND.into_iter().filter(|_| count.is_none());
+    for seed in (first..first + count.unwrap_or(SEEDS)).chain(found) {
+        let (all_is_well, told) = play_apart(seed);
+        let last = told.iter().skip(told.len().saturating_sub(80));
+        let last: Vec<&str> = last.map(String::as_str).collect();
+        assert!(
+            all_is_well,
+            "seed {seed} (MOSAIC_SIMULATION_SEED={seed} tells all):\n{}",
+            last.join("\n")
         );
-        expect_success(seed, &run);
     }
 }
 
 #[test]
 fn a_seed_is_one_history() {
-    let (one, other) = (run(1_000, false), run(1_000, false));
-    let pairs = one.trace.iter().zip(&other.trace);
+    if variable("MOSAIC_SIMULATION_SEED").is_some() {
+        return;
+    }
+    let (one, other) = (play_apart(1_000).1, play_apart(1_000).1);
+    let pairs = one.iter().zip(&other);
     for (line, (one, other)) in pairs.enumerate() {
         assert_eq!(one, other, "line {line}");
     }
-    assert_eq!(one.trace.len(), other.trace.len());
+    assert_eq!(one.len(), other.len());
+    assert!(one.len() > 50, "{one:?}");
 }

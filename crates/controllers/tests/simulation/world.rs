@@ -1,4 +1,4 @@
-//! What everything in a simulation shares: chance, the trace, how bad the weather is, and what is stored.
+//! What everything in a simulation shares: chance, how bad the weather is, and who is there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -60,10 +60,8 @@ impl Weather {
 /// What everything in a simulation shares.
 pub struct World {
     random: Mutex<StdRng>,
-    trace: Arc<Mutex<Vec<String>>>,
     weather: Mutex<Weather>,
     began: Instant,
-    aloud: bool,
     /// The servers.
     pub servers: Servers,
     /// What must hold at all times.
@@ -71,26 +69,20 @@ pub struct World {
 }
 
 impl World {
-    /// A world of a seed, which may tell aloud what happens.
-    pub fn new(seed: u64, aloud: bool, trace: Arc<Mutex<Vec<String>>>) -> Arc<Self> {
+    /// A world of a seed.
+    pub fn new(seed: u64) -> Arc<Self> {
         Arc::new(Self {
             random: Mutex::new(StdRng::seed_from_u64(seed)),
-            trace,
             weather: Mutex::new(Weather::CALM),
             began: Instant::now(),
-            aloud,
             servers: Servers::default(),
             promises: Mutex::default(),
         })
     }
 
-    /// Notes what happens.
+    /// Tells what happens.
     pub fn note(&self, what: impl std::fmt::Display) {
-        let line = format!("{:>9.3} {what}", self.began.elapsed().as_secs_f64());
-        if self.aloud {
-            eprintln!("{line}");
-        }
-        self.trace.lock().push(line);
+        eprintln!("{:>9.3} {what}", self.began.elapsed().as_secs_f64());
     }
 
     /// Whether something of this likelihood happens.
