@@ -1,6 +1,6 @@
 //! Helm 4: a chart with a kind of its own, from its installation to its end.
 
-use mosaic_tests::{Helm, Outcome, Server};
+use mosaic_tests::{Helm, Outcome, Server, SimulatedHosts};
 use serde_json::Value;
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/shop");
@@ -166,15 +166,17 @@ fn a_release_that_others_changed_is_put_right() {
 fn helm_waits_until_all_is_ready() {
     let server = Server::start();
     let helm = server.helm();
-    // No controller makes a deployment ready yet.
     let options = "--create-namespace --wait --timeout 60s --set workload=false";
     let installed = helm.run(&format!("install shop {CHART} -n waited {options}"));
     installed.says("STATUS: deployed");
-    let upgrade =
-        format!("upgrade shop {CHART} -n waited --wait --timeout 60s --set workload=false");
-    helm.run(&upgrade).says("has been upgraded");
-    let late = helm.run(&format!(
-        "upgrade shop {CHART} -n waited --wait --timeout 2s --set workload=true"
-    ));
-    late.complains("not ready");
+    let upgrade = format!("upgrade shop {CHART} -n waited --wait --set workload=true,replicas=2");
+    // There is no host that could run its pods.
+    helm.run(&format!("{upgrade} --timeout 2s")).fails();
+    let _hosts = SimulatedHosts::start(&server, 2, &[]);
+    let ready = helm.run(&format!("{upgrade} --timeout 60s"));
+    ready.says("has been upgraded");
+    let kubectl = server.kubectl().in_namespace("waited");
+    kubectl
+        .run("wait --for=condition=Available deployment/shop --timeout=0s")
+        .ok();
 }
