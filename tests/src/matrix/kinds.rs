@@ -13,7 +13,7 @@ pub struct Kind {
     pub api_version: &'static str,
     /// Whether its objects are in namespaces.
     pub namespaced: bool,
-    /// Whether it is one that the user defined.
+    /// Whether it is one that the user defined, or made like those.
     pub custom: bool,
     /// What an object has besides its type and metadata.
     pub content: Value,
@@ -170,6 +170,16 @@ pub fn kinds() -> Vec<Kind> {
     vec![
         cluster("Namespace", "namespaces", "v1", json!({})),
         cluster("Node", "nodes", "v1", json!({})),
+        // Made as custom kinds are, and patched like them.
+        Kind {
+            custom: true,
+            ..cluster(
+                "Rebalance",
+                "rebalances.mosaic",
+                "mosaic/v1",
+                json!({"spec": {"goal": "Packing", "dryRun": true}}),
+            )
+        },
         namespaced("Pod", "pods", "v1", json!({"spec": pod_template()["spec"]})),
         namespaced(
             "PodTemplate",

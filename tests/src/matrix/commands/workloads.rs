@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::{Stage, stored};
-use crate::matrix::pod_template;
 use crate::wait_until;
 
 fn deployment(stage: &Stage, name: &str) -> Value {
@@ -12,34 +11,10 @@ fn deployment(stage: &Stage, name: &str) -> Value {
     stored(stage, "apps/v1", &format!("deployments/{name}"))
 }
 
-/// A deployment and a replica set that belongs to it, as its controller would make it.
+/// A deployment and its replica set.
 fn with_replica_set(stage: &Stage, name: &str) {
-    let owner = deployment(stage, name);
-    let set = json!({
-        "apiVersion": "apps/v1",
-        "kind": "ReplicaSet",
-        "metadata": {
-            "name": format!("{name}-first"),
-            "labels": {"app": name},
-            "ownerReferences": [{
-                "apiVersion": "apps/v1",
-                "kind": "Deployment",
-                "name": name,
-                "uid": owner["metadata"]["uid"],
-                "controller": true,
-                "blockOwnerDeletion": true,
-            }],
-        },
-        "spec": {
-            "replicas": 0,
-            "selector": {"matchLabels": {"app": "matrix"}},
-            "template": pod_template(),
-        },
-    });
-    let created = stage
-        .kubectl
-        .run_with_input("create -f -", &set.to_string());
-    created.says("created");
+    deployment(stage, name);
+    wait_until("its replica set", || !replica_sets(stage, name).is_empty());
 }
 
 fn replica_sets(stage: &Stage, name: &str) -> Vec<Value> {
@@ -285,7 +260,6 @@ pub(super) fn subresource(stage: &Stage) {
 pub(super) fn get_all(stage: &Stage) {
     with_replica_set(stage, "all");
     let all = stage.kubectl.run("get all -l app=all");
-    all.says("deployment.apps/all")
-        .says("replicaset.apps/all-first");
+    all.says("deployment.apps/all").says("replicaset.apps/all-");
     stage.kubectl.run("delete deployment all").ok();
 }
