@@ -8,11 +8,11 @@ mod workloads;
 
 use super::{Command, Stage};
 
-const NO_WORKLOADS: &str = "no controller makes replica sets and pods of a deployment yet; \
-     `rollout status` waits for them until its `--timeout`";
+const NO_WORKLOADS: &str =
+    "there are no hosts in this run; `rollout status` waits for pods until its `--timeout`";
 const NO_HOSTS: &str =
-    "no host runs pods yet; kubectl says so, some commands after waiting for the pod";
-const NO_LOGS: &str = "no host runs pods yet: the log of a pod without a host is empty and no error, as with \
+    "no host runs containers yet; kubectl says so, some commands after waiting for the pod";
+const NO_LOGS: &str = "no host runs containers yet: the log of a pod without a host is empty and no error, as with \
      Kubernetes, and kubectl waits 20 s for a pod of a deployment";
 
 /// All of them.
