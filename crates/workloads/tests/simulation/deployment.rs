@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use mosaic_workloads::{deployment, replica_set};
+use mosaic_workloads::{Action, deployment, replica_set};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -101,6 +101,11 @@ impl World {
             limit,
             ("Deployment", &object),
         );
+        // A loop waits until it sees what it created: a set that is not seen takes no room.
+        let creates = |action: &Action| matches!(action, Action::Create { .. });
+        if plan.actions.iter().take(limit).any(creates) {
+            self.sets.advance(&self.api, usize::MAX, |_, _| {});
+        }
         plan.is_done()
     }
 
