@@ -297,46 +297,6 @@ mod tests {
 
     use super::*;
 
-    /// What thirty thousand pods cost in memory. Run it alone, with `--nocapture`.
-    #[test]
-    #[ignore = "a measurement"]
-    fn a_pod_in_memory() {
-        let resident = || -> usize {
-            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-            statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-        };
-        let text = |number: u32| {
-            let tolerations = ["not-ready", "unreachable"].map(|key| {
-                json!({ "key": format!("node.kubernetes.io/{key}"),
-                "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 })
-            });
-            let conditions = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"]
-                .map(|type_| json!({ "type": type_, "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z" }));
-            json!({
-                "metadata": { "name": format!("web-5d8f7c9b6d-{number:05}"), "namespace": "default",
-                    "uid": format!("5a0e3c9e-8a53-4b7e-9d7e-{number:012}"), "resourceVersion": number.to_string(),
-                    "creationTimestamp": "2020-01-01T00:00:00Z",
-                    "labels": { "app": "web", "pod-template-hash": "5d8f7c9b6d" },
-                    "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d8f7c9b6d",
-                        "uid": "7e0e3c9e-8a53-4b7e-9d7e-7e0e3c9e8a53", "controller": true, "blockOwnerDeletion": true }] },
-                "spec": { "nodeName": format!("sim-{}", number % 1000), "tolerations": tolerations },
-                "status": { "phase": "Running", "conditions": conditions },
-            })
-            .to_string()
-        };
-        const PODS: u32 = 30_000;
-        let before = resident();
-        let pods: Vec<Arc<PodView>> = (0..PODS)
-            .map(|number| Arc::new(serde_json::from_str(&text(number)).unwrap()))
-            .collect();
-        let each = (resident() - before) / PODS as usize;
-        println!(
-            "{} pods, {each} bytes each, {} of them inline",
-            pods.len(),
-            size_of::<PodView>()
-        );
-    }
-
     #[test]
     fn what_matters_is_read_and_the_rest_is_skipped() {
         let pod: PodView = serde_json::from_value(json!({
