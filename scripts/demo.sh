@@ -134,8 +134,8 @@ rolled=$took
 show kubectl get deployment,replicasets
 
 printf '\n%s5. Twenty hosts die%s\n' "$bold" "$plain"
-dead=$(seq -f 'sim-%g' 1 20)
-printf '%s$ kubectl annotate node sim-1 … sim-20 mosaic/sim=down%s\n' "$bold" "$plain"
+dead=$(kubectl get nodes -l topology.kubernetes.io/zone=zone-1 --no-headers | awk 'NR <= 20 { print $1 }')
+printf '%s$ kubectl annotate node sim-1 sim-10 … mosaic/sim=down%s\n' "$bold" "$plain"
 # shellcheck disable=SC2086 # names, one word each
 kubectl annotate node $dead mosaic/sim=down >/dev/null
 all_are_lost() { [ "$(hosts_that_are NotReady)" = 20 ]; }
@@ -143,7 +143,13 @@ wait_until "hosts that are silent for 12 s" 'hosts_that_are NotReady' all_are_lo
 from=$EPOCHREALTIME
 echo "20 hosts are lost"
 all_are_back() { [ "$(count readyReplicas)" -ge 3000 ]; }
-wait_until "pods that serve" 'count readyReplicas' all_are_back
+pods_on_others() {
+    kubectl get pods -l app=catalogue --no-headers -o wide |
+        awk -v dead="$dead" 'BEGIN { split(dead, names); for (i in names) lost[names[i]] = 1 }
+            $2 == "1/1" && $3 == "Running" && !($7 in lost)' | wc -l
+}
+all_are_replaced() { [ "$(pods_on_others)" -ge 3000 ] && all_are_back; }
+wait_until "pods that serve" pods_on_others all_are_replaced
 since "$from"
 replaced=$took
 echo "3000 pods serve again, on other hosts"
@@ -153,15 +159,15 @@ printf '%s$ kubectl annotate node -l topology.kubernetes.io/zone=zone-3 mosaic/s
 room=(-l topology.kubernetes.io/zone=zone-3)
 kubectl annotate node "${room[@]}" mosaic/sim=silent >/dev/null
 silent=$(kubectl get nodes "${room[@]}" --no-headers | wc -l)
-room_is_lost() { [ "$(hosts_that_are NotReady)" -ge "$silent" ]; }
+room_is_lost() { [ "$(hosts_that_are NotReady)" -ge $((20 + silent)) ]; }
 wait_until "hosts that are silent for 12 s" 'hosts_that_are NotReady' room_is_lost
 kept=$(count readyReplicas)
 echo "$silent hosts are lost, $kept pods serve. That is a cable more likely than $silent dead hosts: for five minutes nothing is moved."
 echo "The cable is plugged in again:"
 printf '%s$ kubectl annotate node -l topology.kubernetes.io/zone=zone-3 mosaic/sim-%s\n' "$bold" "$plain"
 before=$(kubectl get pods -l app=catalogue -o name | sort)
-kubectl annotate node "${room[@]}" mosaic/sim- >/dev/null
 from=$EPOCHREALTIME
+kubectl annotate node "${room[@]}" mosaic/sim- >/dev/null
 wait_until "pods that serve" 'count readyReplicas' all_are_back
 since "$from"
 reunited=$took
@@ -181,7 +187,7 @@ cat <<END
   new version of 3,000 pods, with the power cut        $rolled s
   20 dead hosts: pods serve again, after it is noticed $replaced s
   machine room cut off: pods moved                     $moved
-  machine room is back: pods serve again               $reunited s
+  machine room is plugged in again: pods serve again   $reunited s
   server: memory, processor time since the power cut   $memory, $processor s
 END
 cat <<'END'

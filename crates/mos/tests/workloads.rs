@@ -90,6 +90,17 @@ fn read(server: &Server, what: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// Waits until an object, or a list, is as expected.
+fn until(server: &Server, what: &str, expected: impl Fn(&Value) -> bool) {
+    for _ in 0..1500 {
+        if expected(&read(server, what)) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{what}: it did not come to that: {}", read(server, what));
+}
+
 fn owned(mut pod: Value, owner: &Value) -> Value {
     pod["metadata"]["ownerReferences"] = json!([{
         "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"],
@@ -169,68 +180,55 @@ fn a_rollout_is_held_goes_on_and_starts_anew() {
 #[test]
 fn the_status_of_a_rollout_tells_how_far_it_is_and_when_it_fails() {
     let server = Server::start();
-    // Nobody else writes its status while it is paused at a generation of one's own.
-    let web = WEB.replace("kind: Deployment", "kind: DaemonSet");
-    let web = web.replace("  replicas: 2\n", "");
+    // There is no host: its pods wait.
+    let web = WEB.replace(
+        "spec:\n  replicas",
+        "spec:\n  progressDeadlineSeconds: 1\n  replicas",
+    );
     server.apply(&web, "").ok();
-    let generation = read(&server, "ds/web")["metadata"]["generation"].clone();
-    let status = |updated: u32, available: u32| {
-        json!({ "observedGeneration": generation, "desiredNumberScheduled": 3, "currentNumberScheduled": 3,
-            "numberMisscheduled": 0, "numberReady": available, "updatedNumberScheduled": updated,
-            "numberAvailable": available })
-    };
-    set_status(&server, "apps/v1", "DaemonSet", "web", status(1, 2));
-    let line = server.run_line("rollout status ds/web --watch=false").ok();
-    assert_eq!(line, "daemonset.apps/web: 1 of 3 updated\n");
-    let data = server
-        .run_line("rollout status ds/web --watch=false -o json")
-        .ok();
-    let data: Value = serde_json::from_str(&data).unwrap();
-    assert_eq!(data["state"], "Progressing");
+    until(&server, "deploy/web", |web| {
+        web["status"]["updatedReplicas"] == 2
+    });
+    let data = server.run_line("rollout status deploy/web --watch=false -o json");
+    let data: Value = serde_json::from_str(&data.out).unwrap();
     assert_eq!(
         data["replicas"],
-        json!({ "wanted": 3, "updated": 1, "ready": 2, "available": 2 })
+        json!({ "wanted": 2, "updated": 2, "ready": 0, "available": 0 })
     );
-    set_status(&server, "apps/v1", "DaemonSet", "web", status(3, 3));
-    let line = server.run_line("rollout status ds/web").ok();
-    assert_eq!(line, "daemonset.apps/web successfully rolled out\n");
-
-    server.apply(WEB, "").ok();
-    let failed = json!({ "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
-        "message": "it took too long", "lastUpdateTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z" });
-    set_status(
-        &server,
-        "apps/v1",
-        "Deployment",
-        "web",
-        json!({ "conditions": [failed] }),
-    );
+    // It waits until the deadline has passed.
     let error = server.run_line("rollout status deploy/web").failed(1);
     assert!(
-        error.contains("it took too long") && error.contains("mos rollout undo"),
+        error.contains("progress") && error.contains("mos rollout undo"),
         "{error}"
     );
+    let line = server
+        .run_line("rollout status deploy/web --watch=false")
+        .err;
+    assert!(line.contains("progress"), "{line}");
+
+    let daemons = WEB
+        .replace("kind: Deployment", "kind: DaemonSet")
+        .replace("  replicas: 2\n", "");
+    server.apply(&daemons, "").ok();
+    let line = server.run_line("rollout status ds/web").ok();
+    assert_eq!(line, "daemonset.apps/web successfully rolled out\n");
 }
 
 #[test]
 fn a_workload_goes_back_to_an_earlier_template() {
     let server = Server::start();
-    // Stateful sets keep their history in objects that anybody can write.
-    let set = WEB.replace("kind: Deployment", "kind: StatefulSet");
-    server.apply(&set, "").ok();
-    let owner = read(&server, "statefulset/web");
     for number in [1, 2] {
-        let mut template = owner["spec"]["template"].clone();
-        template["spec"]["containers"][0]["image"] = json!(format!("busybox:{number}"));
-        let mut revision = owned(
-            json!({ "apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": number,
-                "metadata": { "name": format!("web-{number}"), "labels": { "app": "web" },
-                    "annotations": { "kubernetes.io/change-cause": format!("image {number}") } } }),
-            &owner,
-        );
-        template["$patch"] = json!("replace");
-        revision["data"] = json!({ "spec": { "template": template } });
-        server.apply(&revision.to_string(), "").ok();
+        let set = WEB
+            .replace("kind: Deployment", "kind: StatefulSet")
+            .replace("busybox:2", &format!("busybox:{number}"))
+            .replace(
+                "labels: {team: a}",
+                &format!("annotations: {{kubernetes.io/change-cause: image {number}}}"),
+            );
+        server.apply(&set, "").ok();
+        until(&server, "controllerrevisions", |all| {
+            all["items"].as_array().map(Vec::len) == Some(number)
+        });
     }
     let history = server.run_line("rollout history statefulset/web").ok();
     assert_eq!(
@@ -255,8 +253,13 @@ fn a_workload_goes_back_to_an_earlier_template() {
     assert_eq!(undone, "statefulset.apps/web rolled back to revision 1\n");
     let image = |set: &Value| set["spec"]["template"]["spec"]["containers"][0]["image"].clone();
     assert_eq!(image(&read(&server, "statefulset/web")), "busybox:1");
+    // The revision of that template is the newest now.
+    until(&server, "controllerrevisions", |all| {
+        let items = all["items"].as_array().unwrap();
+        items.iter().any(|revision| revision["revision"] == 3)
+    });
     let again = server
-        .run_line("rollout undo statefulset/web --to-revision 1")
+        .run_line("rollout undo statefulset/web --to-revision 3")
         .ok();
     assert!(again.contains("not rolled back"), "{again}");
 }
@@ -280,26 +283,36 @@ fn a_host_is_drained_of_what_may_go() {
     let error = server.run_line("cordon hots-1").failed(1);
     assert!(error.contains("did you mean `host-1`?"), "{error}");
 
-    let set = WEB
-        .replace("kind: Deployment", "kind: ReplicaSet")
-        .replace("replicas: 2", "replicas: 0");
-    server.apply(&set, "").ok();
-    let daemons = WEB
-        .replace("kind: Deployment", "kind: DaemonSet")
-        .replace("  replicas: 2\n", "");
-    server.apply(&daemons, "").ok();
-    let (set, daemons) = (read(&server, "rs/web"), read(&server, "ds/web"));
+    // Controllers adopt what they select.
+    let labelled = |name: &str, app: &str| {
+        let mut pod = pod(name, Some("host-1"), "1");
+        pod["metadata"]["labels"] = json!({ "app": app, "name": name });
+        pod
+    };
     apply_pods(
         &server,
         &[
-            owned(pod("kept", Some("host-1"), "1"), &daemons),
-            owned(pod("held", Some("host-1"), "1"), &set),
-            owned(pod("moved", Some("host-1"), "1"), &set),
-            pod("lone", Some("host-1"), "1"),
+            labelled("kept", "agent"),
+            labelled("held", "web"),
+            labelled("moved", "web"),
+            labelled("lone", "lone"),
         ],
     );
+    server
+        .apply(&WEB.replace("kind: Deployment", "kind: ReplicaSet"), "")
+        .ok();
+    let daemons = WEB
+        .replace("kind: Deployment", "kind: DaemonSet")
+        .replace("app: web", "app: agent")
+        .replace("  replicas: 2\n", "  updateStrategy: {type: OnDelete}\n");
+    server.apply(&daemons, "").ok();
+    for name in ["kept", "held", "moved"] {
+        until(&server, &format!("pod/{name}"), |pod| {
+            pod["metadata"]["ownerReferences"][0]["controller"] == true
+        });
+    }
     let budget = json!({ "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": { "name": "held" },
-        "spec": { "minAvailable": 1, "selector": { "matchLabels": { "app": "held" } } } });
+        "spec": { "minAvailable": 1, "selector": { "matchLabels": { "name": "held" } } } });
     server.apply(&budget.to_string(), "").ok();
     let ready =
         json!({ "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] });
@@ -359,7 +372,11 @@ fn a_host_is_drained_of_what_may_go() {
         "{drained}"
     );
     let left = read(&server, "pods");
-    assert_eq!(left["items"].as_array().unwrap().len(), 1);
+    let left = left["items"].as_array().unwrap();
+    let on_it = left
+        .iter()
+        .filter(|pod| pod["spec"]["nodeName"] == "host-1");
+    assert_eq!(on_it.count(), 1);
     assert_eq!(read(&server, "node/host-1")["spec"]["unschedulable"], true);
 }
 
