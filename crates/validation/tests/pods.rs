@@ -566,3 +566,32 @@ fn ephemeral_containers_are_only_added() {
         ]
     );
 }
+
+#[test]
+fn a_container_that_is_never_started_again_has_ended_for_good() {
+    let pod = |policy: &str, state: &str| {
+        json!({
+            "metadata": { "name": "p", "namespace": "n" },
+            "spec": { "restartPolicy": policy, "containers": [{ "name": "c", "image": "i" }] },
+            "status": { "phase": "Running",
+                "containerStatuses": [{ "name": "c", "state": { state: {} } }] },
+        })
+    };
+    let of = kind("", "Pod");
+    let update = |policy, from, to| {
+        texts(validate_status_update(
+            &of,
+            &pod(policy, to),
+            &pod(policy, from),
+        ))
+    };
+    assert_eq!(
+        update("Never", "terminated", "running"),
+        [
+            "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"
+        ]
+    );
+    assert_eq!(update("Never", "terminated", "terminated"), [""; 0]);
+    assert_eq!(update("Never", "running", "terminated"), [""; 0]);
+    assert_eq!(update("Always", "terminated", "running"), [""; 0]);
+}

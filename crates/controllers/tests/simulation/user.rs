@@ -276,7 +276,9 @@ fn template(wanted: &Wanted) -> Value {
 fn manifest(wanted: &Wanted) -> Value {
     let (template, name) = (template(wanted), &wanted.name);
     let selector = json!({ "matchLabels": { "app": name } });
-    let job = json!({ "parallelism": 2, "completions": wanted.replicas, "backoffLimit": 2,
+    // A pod that is taken away counts as one that failed.
+    let failures = if wanted.fails { 2 } else { 100 };
+    let job = json!({ "parallelism": 2, "completions": wanted.replicas, "backoffLimit": failures,
         "template": template });
     let spec = match wanted.kind {
         Kind::Pod => {

@@ -68,7 +68,12 @@ pub(crate) fn update(new: &Node, old: &Node, e: &mut Errors) {
 
 /// A pod's own node and others write its status all the time: only what clients rely on is checked.
 pub(crate) fn status(new: &Node, old: &Node, e: &mut Errors) {
+    let spec = new.get("spec");
+    let never_restarts = spec.get("restartPolicy").str() == "Never";
     let (new, old) = (new.get("status"), old.get("status"));
+    if never_restarts {
+        ends_are_final(&spec, &new, &old, e);
+    }
     let class = new.get("qosClass");
     if !old.get("qosClass").is_empty() && class.str() != old.get("qosClass").str() {
         e.invalid_as(&class, class.str(), crate::node::IMMUTABLE);
@@ -85,6 +90,27 @@ pub(crate) fn status(new: &Node, old: &Node, e: &mut Errors) {
         for address in addresses.items() {
             let ip = address.get("ip");
             e.check(&ip, crate::rules::ip);
+        }
+    }
+}
+
+/// A container that is never started again has ended for good: a status that says otherwise is one that comes late.
+fn ends_are_final(spec: &Node, new: &Node, old: &Node, e: &mut Errors) {
+    let containers = spec.get("containers");
+    let (new, old) = (new.get("containerStatuses"), old.get("containerStatuses"));
+    let has_ended = |status: &Node| status.get("state").get("terminated").is_set();
+    for before in old.items().filter(has_ended) {
+        let name = before.get("name");
+        // Kubernetes has containers with a policy of their own.
+        let mut all = containers.items();
+        let decides_itself = all.any(|container| {
+            container.get("name").str() == name.str() && container.get("restartPolicy").is_set()
+        });
+        let mut all = new.items();
+        let goes_on = all.find(|now| now.get("name").str() == name.str() && !has_ended(now));
+        if let Some(now) = goes_on.filter(|_| !decides_itself) {
+            let state = now.get("state");
+            e.forbidden(&state, "may not be transitioned to non-terminated state");
         }
     }
 }
