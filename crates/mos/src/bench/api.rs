@@ -212,7 +212,9 @@ impl Bench {
         let store = etcd
             .as_ref()
             .map_or_else(|| "sqlite".to_owned(), |etcd| format!("etcd={}", etcd.url));
-        let (server, start) = process::start_server(&directory, &store, &[]).await?;
+        // Its hosts are but objects: nobody is to miss them while it is measured.
+        let flags = ["--node-monitor-grace-period=1h".to_owned()];
+        let (server, start) = process::start_server(&directory, &store, &flags).await?;
         let endpoint = Endpoint::read(&directory.join("admin.kubeconfig")).await?;
         Ok(Running {
             server,
@@ -401,6 +403,12 @@ impl Bench {
         };
         objects::prepare_namespace(first).await?;
         let template = Template::pod(first, LARGE, true).await?;
+        // Pods of hosts that are not there would be removed after a while.
+        let host = Template::host();
+        load::flood(&mut connections, Until::Count(watchers), |_, number| {
+            Create(host.path, host.body(&objects::node(number), ""))
+        })
+        .await?;
         let filled = load::flood(&mut connections, Until::Count(pods), |_, number| {
             let node = objects::node(number % watchers);
             Create(template.path, template.body(&pod_name(number), &node))

@@ -101,6 +101,15 @@ impl Template {
         .await
     }
 
+    /// Hosts, as small as they can be.
+    pub(super) fn host() -> Self {
+        Self::new(
+            "/api/v1/nodes",
+            0,
+            &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NAME}}),
+        )
+    }
+
     /// Tries out how long the server makes an object, and fills it up to the size.
     async fn fitted(
         connection: &mut Connection,
