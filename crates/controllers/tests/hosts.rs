@@ -8,7 +8,6 @@ mod common;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::{
     coordination::v1::Lease,

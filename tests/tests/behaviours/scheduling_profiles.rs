@@ -1,6 +1,6 @@
 //! A pod chooses whether it is packed or spread: by the annotation `mosaic/profile`, or by its scheduler's name.
 
-use crate::objects::hosts;
+use crate::objects::{event, hosts, items, name};
 use crate::{Cluster, get};
 
 fn deployment(name: &str, annotations: &str, spec: &str) -> String {
@@ -48,4 +48,19 @@ fn packed_or_spread() {
     assert_eq!(run("by-name", "", "schedulerName: mosaic-packing"), packed);
     let again = run("spread-too", "mosaic/profile: spreading", "");
     assert!(again.len() >= 3, "{again:?}");
+}
+
+#[test]
+fn a_profile_that_is_none_is_told_and_the_pod_is_placed_all_the_same() {
+    let cluster = Cluster::shared();
+    let kubectl = cluster.namespace("no-such-profile");
+    let manifest = deployment("odd", "mosaic/profile: stacking", "");
+    kubectl.run_with_input("apply -f -", &manifest).ok();
+    kubectl.run("rollout status deployment/odd").ok();
+    let pods = get(&kubectl, "pods");
+    let told = event(&kubectl, name(&items(&pods)[0]), "UnknownProfile");
+    assert!(
+        told.contains("`stacking`") && told.contains("packing-memory"),
+        "{told}"
+    );
 }

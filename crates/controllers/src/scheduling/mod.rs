@@ -140,6 +140,13 @@ struct Scheduler {
     waiting: HashMap<PodKey, (Arc<str>, Instant)>,
 }
 
+/// What to tell of a pod that asks for a profile which is none.
+fn unknown_profile(name: &str, used: &Profile) -> String {
+    let all: Vec<&str> = Profile::ALL.iter().map(|profile| profile.name).collect();
+    let (used, all) = (used.name, all.join(", "));
+    format!("there is no profile `{name}`: the pod was placed by `{used}`; there are {all}")
+}
+
 impl Scheduler {
     fn may_decide(&self) -> bool {
         self.state.is_complete() && self.state.queue.is_ready() && self.writes.len() < IN_FLIGHT
@@ -231,11 +238,15 @@ impl Scheduler {
     fn bind(&mut self, pod: &Pod, host: &Arc<str>) {
         let (client, target, host) = (self.client.clone(), target(pod), host.clone());
         let events = self.events.clone();
+        let unknown = Profile::unknown(pod).map(|name| unknown_profile(name, Profile::of(pod)));
         self.writes.push(Box::pin(async move {
             let bound = writes::bind(&client, &target, &host).await;
             if bound.is_ok() {
                 let note = format!("Successfully assigned {} to {host}", target.key);
                 events.tell(target.reference(), "Scheduled", "Binding", note);
+                if let Some(note) = unknown {
+                    events.warn(target.reference(), "UnknownProfile", "Binding", note);
+                }
             }
             Outcome::Bound(target.key, bound)
         }));
