@@ -3,7 +3,7 @@
 use mosaic_patch::{
     FieldSet, json_patch as apply_json_patch,
     limits::MAX_COPIED_BYTES,
-    managed::{Writer, apply, track_update},
+    managed::{Ledger, Writer, apply, track_update},
     merge_patch as apply_merge_patch, strategic_merge as apply_strategic_merge,
 };
 use serde_json::{Value, json};
@@ -73,13 +73,13 @@ pub fn field_set(data: &[u8]) {
     };
     let [first, second] = values(data).unwrap_or([first, json!({})]);
     let (Ok(a), Ok(b)) = (
-        FieldSet::from_fields_v1(first),
-        FieldSet::from_fields_v1(second),
+        FieldSet::from_fields_v1(&first),
+        FieldSet::from_fields_v1(&second),
     ) else {
         return;
     };
-    let written = a.clone().into_fields_v1();
-    assert_eq!(FieldSet::from_fields_v1(written), Ok(a.clone()));
+    let written = json!(a);
+    assert_eq!(FieldSet::from_fields_v1(&written), Ok(a.clone()));
     let common = a.intersection(&b);
     assert_eq!(a.clone().difference(&b).union(common), a);
     assert_eq!(a.clone().union(b.clone()), b.union(a.clone()));
@@ -106,9 +106,20 @@ pub fn server_side_apply(data: &[u8]) {
     if let Some(metadata) = live.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("managedFields".to_owned(), ledger);
     }
-    let mut stored = live.clone();
-    track_update(&mut stored, Some(&live), &ty, &writer("updater"), &none);
-    track_update(&mut live, None, &ty, &writer("creator"), &none);
+    let mut before = live.clone();
+    let stored = Ledger::take_from(&mut before);
+    let mut after = before.clone();
+    track_update(
+        &mut after,
+        Some(&before),
+        stored,
+        &ty,
+        &writer("updater"),
+        &none,
+    );
+    let created = Ledger::default();
+    let ledger = track_update(&mut live, None, created, &ty, &writer("creator"), &none);
+    ledger.put_into(&mut live);
     let config = object(config);
     if let Ok(once) = apply(Some(&live), &config, &ty, &writer("applier"), &none, true) {
         assert_can_be_read_again(&once);

@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use mosaic_api::events;
+use mosaic_patch::managed::Ledger;
 use serde_json::Value;
 
 use crate::{
     cache::Object,
+    codec,
     kinds::{Conversion, Kind},
 };
 
@@ -28,6 +30,13 @@ pub fn wire(kind: &Kind, object: &Object) -> Bytes {
 /// The object as this kind serves it, parsed.
 pub fn value(kind: &Kind, object: &Object) -> Value {
     served(kind, object.value())
+}
+
+/// The object as this kind serves it, parsed, without its managed fields, and these.
+pub fn apart(kind: &Kind, object: &Object) -> (Value, Ledger) {
+    // The server wrote these bytes itself.
+    let (value, ledger) = codec::decode_apart(&object.wire).unwrap_or_default();
+    (served(kind, value), ledger)
 }
 
 /// The served form of a stored object.

@@ -346,7 +346,7 @@ mod tests {
         });
         let entry = mosaic_store::Entry {
             key: "/core/pods/n/p".into(),
-            value: crate::codec::encode(&pod).unwrap(),
+            value: crate::codec::encode(&pod, &mosaic_patch::managed::Ledger::default()).unwrap(),
             revision: 2,
         };
         let part = referring_part(&Object::from_entry(&entry, &Paths::default()));

@@ -12,12 +12,46 @@ use crate::{
     kinds::{Conversion, Kind},
 };
 
+/// How a request wants to see objects.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// In which form.
+    pub form: Form,
+    /// How much of an object the rows of a table carry.
+    pub include: IncludeObject,
+    /// Whether its managed fields are left out. Tables never show any but in the objects of their rows.
+    pub lean: bool,
+}
+
 /// One object.
-pub fn object(kind: &Kind, form: Form, include: IncludeObject, object: &Object) -> Bytes {
-    match form {
-        Form::Object => convert::wire(kind, object),
-        Form::Metadata => metadata(kind, object),
-        Form::Table => value(kind, form, include, convert::value(kind, object)),
+pub fn object(kind: &Kind, look: Look, object: &Object) -> Bytes {
+    match look.form {
+        Form::Object => wire(kind, look.lean, object),
+        Form::Metadata => metadata(kind, look.lean, object),
+        Form::Table => value(
+            kind,
+            look.form,
+            look.include,
+            parsed(kind, look.lean, object),
+        ),
+    }
+}
+
+/// The object in its served form.
+fn wire(kind: &Kind, lean: bool, object: &Object) -> Bytes {
+    match (lean, kind.conversion) {
+        (false, _) => convert::wire(kind, object),
+        (true, Conversion::None) => codec::without_managed_fields(&object.wire),
+        (true, _) => Bytes::from(convert::apart(kind, object).0.to_string()),
+    }
+}
+
+/// The object in its served form, parsed.
+pub fn parsed(kind: &Kind, lean: bool, object: &Object) -> Value {
+    if lean {
+        convert::apart(kind, object).0
+    } else {
+        convert::value(kind, object)
     }
 }
 
@@ -39,12 +73,15 @@ pub fn value(kind: &Kind, form: Form, include: IncludeObject, object: Value) -> 
 }
 
 /// `PartialObjectMetadata` of an object in the cache.
-pub fn metadata(kind: &Kind, object: &Object) -> Bytes {
+pub fn metadata(kind: &Kind, lean: bool, object: &Object) -> Bytes {
     let cut = match kind.conversion {
+        Conversion::None | Conversion::ApiVersion if lean => {
+            codec::metadata_only(&codec::without_managed_fields(&object.wire))
+        }
         Conversion::None | Conversion::ApiVersion => codec::metadata_only(&object.wire),
         Conversion::Event => None,
     };
-    cut.unwrap_or_else(|| Bytes::from(metadata_of(&convert::value(kind, object)).to_string()))
+    cut.unwrap_or_else(|| Bytes::from(metadata_of(&parsed(kind, lean, object)).to_string()))
 }
 
 /// `PartialObjectMetadata` of an object.
@@ -75,21 +112,20 @@ pub fn table_of(
 /// A list, as pieces of about 64 KiB.
 pub fn list(
     kind: &Kind,
-    form: Form,
-    include: IncludeObject,
+    look: Look,
     objects: &[std::sync::Arc<Object>],
     metadata: Map<String, Value>,
 ) -> Vec<Bytes> {
-    if form == Form::Table {
+    if look.form == Form::Table {
         let objects: Vec<Value> = objects
             .iter()
-            .map(|object| convert::value(kind, object))
+            .map(|object| parsed(kind, look.lean, object))
             .collect();
         return vec![Bytes::from(
-            table_of(kind, include, &objects, metadata).to_string(),
+            table_of(kind, look.include, &objects, metadata).to_string(),
         )];
     }
-    let (list_kind, api_version) = match form {
+    let (list_kind, api_version) = match look.form {
         Form::Metadata => ("PartialObjectMetadataList", "meta.k8s.io/v1"),
         _ => (&*kind.list_kind, kind.api_version.as_str()),
     };
@@ -109,10 +145,7 @@ pub fn list(
         if at > 0 {
             out.put_u8(b',');
         }
-        match form {
-            Form::Metadata => out.put_slice(&self::metadata(kind, item)),
-            _ => out.put_slice(&convert::wire(kind, item)),
-        }
+        out.put_slice(&object(kind, look, item));
         if out.len() >= PIECE {
             pieces.push(out.split().freeze());
             out.reserve(PIECE);

@@ -16,6 +16,7 @@ mod aggregation;
 mod api_servers;
 mod caches;
 mod certificates;
+mod client;
 mod cluster_info;
 mod context;
 mod custom_resources;
@@ -50,6 +51,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use api_servers::Presence;
+pub use client::client;
 use context::Context;
 use leader::Elector;
 pub use nodes::NodeSettings;

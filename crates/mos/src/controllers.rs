@@ -21,7 +21,7 @@ impl Controllers {
     /// Starts them beside a server.
     pub(crate) fn start(server: &Server, settings: Settings) -> Self {
         let user = User::new(USER, [groups::MASTERS, groups::AUTHENTICATED]);
-        let client = kube::Client::new(server.local(user), "default");
+        let client = mosaic_controllers::client(server.local(user));
         let options = Options {
             identity: identity(),
             authority: Arc::clone(server.authority()),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use mosaic_patch::{
     FieldSet,
-    managed::{Writer, apply, track_update},
+    managed::{Ledger, Writer, apply, track_update},
     strategic_merge,
 };
 use mosaic_schema::{Type, builtin};
@@ -61,13 +61,15 @@ fn a_created_deployment_is_recorded_as_kubernetes_records_it() {
         },
     });
     let ty = kind("io.k8s.api.apps.v1.Deployment");
-    track_update(
+    let ledger = track_update(
         &mut deployment,
         None,
+        Ledger::default(),
         &ty,
         &writer("kubectl-create", "apps/v1"),
         &FieldSet::default(),
     );
+    ledger.put_into(&mut deployment);
     assert_eq!(
         owned(&deployment, "kubectl-create"),
         json!({

@@ -1,6 +1,6 @@
 //! The life of one object: creating, changing, and the fields that the server keeps.
 
-use mosaic_tests::{PatchKind, Server};
+use mosaic_tests::{Answer, PatchKind, Server};
 use serde_json::{Value, json};
 
 use crate::{config_map, config_maps, version};
@@ -233,6 +233,77 @@ fn status_is_written_by_itself() {
         (&true.into(), &"Running".into())
     );
     http.delete(path).ok();
+}
+
+/// An object without what tells it apart from another that was written in the same way.
+fn common(mut object: Value) -> Value {
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    for key in ["name", "uid", "resourceVersion", "creationTimestamp"] {
+        metadata.remove(key);
+    }
+    for entry in metadata["managedFields"].as_array_mut().unwrap() {
+        entry.as_object_mut().unwrap().remove("time");
+    }
+    object
+}
+
+#[test]
+fn a_status_is_the_same_by_whatever_kind_of_write() {
+    let server = Server::shared();
+    let http = server.http();
+    let namespace = server.namespace("statuses");
+    let path = format!("/api/v1/namespaces/{namespace}/pods");
+    let status = |ip: &str| {
+        json!({"phase": "Running", "qosClass": "BestEffort", "podIP": ip, "conditions": [
+            {"type": "Ready", "status": "True", "reason": ip, "lastProbeTime": null, "lastTransitionTime": null}]})
+    };
+    let put = |path: &str, status: Value| {
+        let mut object = http.get(path).ok();
+        object["status"] = status;
+        object["spec"]["priority"] = json!(9);
+        http.put(&format!("{path}/status"), &object)
+    };
+    let patch = |kind: PatchKind, path: &str, patch: Value| {
+        http.patch(kind, &format!("{path}/status"), &patch)
+    };
+    type Way<'a> = &'a dyn Fn(&str, Value) -> Answer;
+    let ways: [Way<'_>; 6] = [
+        &put,
+        &|path, status| patch(PatchKind::Merge, path, json!({"status": status})),
+        &|path, status| patch(PatchKind::Strategic, path, json!({"status": status})),
+        &|path, status| {
+            let body = json!({"metadata": {"managedFields": null}, "status": status});
+            patch(PatchKind::Merge, path, body)
+        },
+        &|path, status| {
+            let body = json!({"spec": {"priority": 9}, "status": status});
+            patch(PatchKind::Strategic, path, body)
+        },
+        &|path, status| {
+            let body = json!([{"op": "test", "path": "/spec/schedulerName", "value": "nobody"},
+                {"op": "add", "path": "/status", "value": status}]);
+            patch(PatchKind::Json, path, body)
+        },
+    ];
+    let mut seen = Vec::new();
+    for (index, write) in ways.iter().enumerate() {
+        let name = format!("p{index}");
+        // Nobody else writes to it.
+        let pod = json!({"metadata": {"name": name, "labels": {"a": "b"}}, "spec": {
+            "schedulerName": "nobody", "automountServiceAccountToken": false, "containers": [{"name": "c", "image": "i"}]}});
+        http.post(&path, &pod).ok();
+        let path = format!("{path}/{name}");
+        write(&path, status("10.0.0.1")).ok();
+        let written = write(&path, status("10.0.0.2")).ok();
+        assert_eq!(written, http.get(&path).ok());
+        seen.push(common(written));
+    }
+    let [first, others @ ..] = seen.as_slice() else {
+        panic!("nothing was written")
+    };
+    for other in others {
+        assert_eq!(other, first);
+    }
 }
 
 #[test]

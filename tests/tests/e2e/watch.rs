@@ -232,3 +232,35 @@ fn a_client_that_does_not_read_holds_up_nobody() {
     }
     watch.until(|event| event["object"]["data"]["b"] == "49");
 }
+
+#[test]
+fn managed_fields_are_left_out_of_reads_that_ask_for_it() {
+    let server = Server::shared();
+    let http = server.http();
+    let path = config_maps(&server.namespace("lean"));
+    http.post(&path, &config_map("one")).ok();
+    for query in ["", "&omitManagedFields=true"] {
+        let shown = |mut object: Value| {
+            let metadata = object["metadata"].as_object_mut().unwrap();
+            assert!(metadata.contains_key("managedFields"));
+            if !query.is_empty() {
+                metadata.remove("managedFields");
+            }
+            object
+        };
+        let expected = shown(http.get(&format!("{path}/one")).ok());
+        let one = http.get(&format!("{path}/one?{query}")).ok();
+        assert_eq!(one, expected);
+        let only = format!("{path}?fieldSelector=metadata.name%3Done{query}");
+        let list = http.get(&only).ok();
+        assert_eq!(list["items"][0]["metadata"], expected["metadata"]);
+        // What is there at first, and what comes later.
+        let first = http.watch(&format!("{only}&watch=true"));
+        assert_eq!(first.next().unwrap()["object"], expected);
+        let start = list["metadata"]["resourceVersion"].as_str().unwrap();
+        let later = http.watch(&format!("{only}&watch=true&resourceVersion={start}"));
+        let patch = json!({"data": {"a": query}});
+        let changed = http.patch(PatchKind::Merge, &format!("{path}/one"), &patch);
+        assert_eq!(later.next().unwrap()["object"], shown(changed.ok()));
+    }
+}

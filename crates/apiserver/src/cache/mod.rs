@@ -22,7 +22,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Mutex, watch};
 
 pub use kind::{Kind, Scope, Subscription, TooOld};
-pub use object::{Change, EventType, Object, frame};
+pub use object::{Change, EventType, LineForm, Object, frame};
 
 use extract::Paths;
 

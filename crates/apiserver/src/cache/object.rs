@@ -98,8 +98,24 @@ pub struct Change {
     pub previous: Option<Arc<Object>>,
     /// Whether it was deleted.
     pub deleted: bool,
-    frames: [OnceLock<Bytes>; 3],
-    metadata_frames: [OnceLock<Bytes>; 3],
+    /// The lines that were made of it. Most changes are remembered longer than anybody asks for them.
+    lines: OnceLock<Box<Lines>>,
+}
+
+/// A line for each [`LineForm`] and [`EventType`].
+type Lines = [[OnceLock<Bytes>; 3]; 4];
+
+/// The forms of lines that are made once for all watchers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineForm {
+    /// The object.
+    Object,
+    /// The object without its managed fields.
+    Lean,
+    /// The metadata.
+    Metadata,
+    /// The metadata without managed fields.
+    LeanMetadata,
 }
 
 /// The `type` of a watch event.
@@ -131,8 +147,7 @@ impl Change {
             object,
             previous,
             deleted,
-            frames: Default::default(),
-            metadata_frames: Default::default(),
+            lines: OnceLock::new(),
         }
     }
 
@@ -155,18 +170,21 @@ impl Change {
         }
     }
 
-    /// The line that a watch sends for the change; made once for all watchers.
-    pub fn frame(&self, event: EventType) -> Bytes {
-        slot(&self.frames, event)
-            .get_or_init(|| frame(event.as_str(), &self.object.wire))
-            .clone()
-    }
-
-    /// The same for watches of metadata only, which `metadata` makes.
-    pub fn metadata_frame(&self, event: EventType, metadata: impl FnOnce() -> Bytes) -> Bytes {
-        slot(&self.metadata_frames, event)
-            .get_or_init(|| frame(event.as_str(), &metadata()))
-            .clone()
+    /// The line that a watch sends for the change; of what is shown in it, `show` makes the JSON, once for all watchers.
+    pub fn line(&self, form: LineForm, event: EventType, show: impl FnOnce() -> Bytes) -> Bytes {
+        let [object, lean, metadata, lean_metadata] = &**self.lines.get_or_init(Box::default);
+        let [added, modified, deleted] = match form {
+            LineForm::Object => object,
+            LineForm::Lean => lean,
+            LineForm::Metadata => metadata,
+            LineForm::LeanMetadata => lean_metadata,
+        };
+        let slot = match event {
+            EventType::Added => added,
+            EventType::Modified => modified,
+            EventType::Deleted => deleted,
+        };
+        slot.get_or_init(|| frame(event.as_str(), &show())).clone()
     }
 
     /// About how much memory the change holds beyond the objects that are current anyway, in bytes.
@@ -177,15 +195,6 @@ impl Change {
             } else {
                 0
             }
-    }
-}
-
-fn slot(frames: &[OnceLock<Bytes>; 3], event: EventType) -> &OnceLock<Bytes> {
-    let [added, modified, deleted] = frames;
-    match event {
-        EventType::Added => added,
-        EventType::Modified => modified,
-        EventType::Deleted => deleted,
     }
 }
 

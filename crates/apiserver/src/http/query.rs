@@ -42,6 +42,9 @@ pub struct Query {
     pub propagation_policy: String,
     /// `orphanDependents`
     pub orphan_dependents: Option<bool>,
+    /// `omitManagedFields`, which is not of Kubernetes: reads without `metadata.managedFields`, for clients that do not
+    /// look at them. They are the larger part of most objects.
+    pub omit_managed_fields: bool,
     /// `ignoreStoreReadErrorWithClusterBreakingPotential` and whatever else came, decoded, in order.
     pub others: Vec<(String, String)>,
 }
@@ -75,6 +78,7 @@ impl Query {
                 "gracePeriodSeconds" => query.grace_period_seconds = Some(number(&key, &value)?),
                 "propagationPolicy" => query.propagation_policy = value,
                 "orphanDependents" => query.orphan_dependents = Some(flag(&value)),
+                "omitManagedFields" => query.omit_managed_fields = flag(&value),
                 _ => query.others.push((key, value)),
             }
         }

@@ -2,11 +2,11 @@
 
 use http::{Response, StatusCode};
 use mosaic_api::{Reason, Status};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     Call, body,
-    write::{self, Part, WriteOptions, Written},
+    write::{self, Modification, Part, Sight, WriteOptions, Written},
 };
 use crate::{
     app::App,
@@ -101,8 +101,16 @@ pub async fn patch(app: &App, call: &Call, part: Part) -> Result<Response<Body>,
         patcher.apply(call, &mut object)?;
         Ok(object)
     };
-    let written = write::modify(app, call, &options, part, warnings, &change).await?;
-    Ok(respond_with(call, written))
+    let modification = Modification {
+        app,
+        call,
+        options: &options,
+        part,
+        applies: false,
+        sight: patcher.sight(),
+        change: &change,
+    };
+    Ok(respond_with(call, modification.begin(warnings).await?))
 }
 
 /// A patch other than server-side apply.
@@ -144,6 +152,30 @@ impl Patcher {
         })
     }
 
+    /// What of an object the patch may touch or depend on.
+    fn sight(&self) -> Sight {
+        let has = |members: &Map<String, Value>, seen: fn(&str) -> bool| {
+            members.keys().any(|key| key.starts_with('$') || seen(key))
+        };
+        let patch = match (&self.kind, &self.parsed) {
+            (PatchKind::Merge | PatchKind::Strategic, Value::Object(patch)) => patch,
+            // The operations of a JSON patch read as well.
+            _ => return Sight::All,
+        };
+        let metadata = match patch.get("metadata") {
+            None => false,
+            Some(Value::Object(metadata)) => has(metadata, |key| key == "managedFields"),
+            Some(_) => true,
+        };
+        if metadata || has(patch, |_| false) {
+            Sight::All
+        } else if has(patch, |key| !matches!(key, "metadata" | "status")) {
+            Sight::Fields
+        } else {
+            Sight::Status
+        }
+    }
+
     /// Applies the patch.
     ///
     /// # Errors
@@ -168,7 +200,7 @@ impl Patcher {
 }
 
 /// The response to a write.
-pub fn respond_with(call: &Call, written: Written) -> Response<Body> {
+pub fn respond_with(call: &Call, mut written: Written) -> Response<Body> {
     let code = if written.created {
         StatusCode::CREATED
     } else {
@@ -180,7 +212,10 @@ pub fn respond_with(call: &Call, written: Written) -> Response<Body> {
             .unwrap_or_else(|| {
                 render::value(&call.kind, Form::Metadata, call.include(), written.object)
             }),
-        _ => render::value(&call.kind, call.accept.form, call.include(), written.object),
+        _ => {
+            written.ledger.put_into(&mut written.object);
+            render::value(&call.kind, call.accept.form, call.include(), written.object)
+        }
     };
     let mut response = respond::json_bytes(code, call.accept, json);
     respond::add_warnings(&mut response, &written.warnings);

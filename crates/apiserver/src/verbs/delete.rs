@@ -4,6 +4,7 @@ use futures::future::{BoxFuture, join_all};
 use http::{Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use mosaic_api::{Reason, Status, meta};
+use mosaic_patch::managed::Ledger;
 use mosaic_schema::FieldError;
 use mosaic_store::{Expect, StoreError, Write};
 use serde_json::{Value, json};
@@ -194,13 +195,7 @@ pub async fn delete_collection(app: &App, call: &Call) -> Result<Response<Body>,
     }
     let metadata = json!({"resourceVersion": page.revision.to_string()});
     let metadata = metadata.as_object().cloned().unwrap_or_default();
-    let pieces = render::list(
-        &call.kind,
-        call.accept.form,
-        call.include(),
-        &page.objects,
-        metadata,
-    );
+    let pieces = render::list(&call.kind, call.look(), &page.objects, metadata);
     Ok(respond::json_bytes(
         StatusCode::OK,
         call.accept,
@@ -243,7 +238,10 @@ pub async fn delete_object(
         let next = next_state(kind, &old, options, Timestamp::now());
         let (value, unchanged) = match &next {
             None => (None, false),
-            Some(next) => (Some(write::encode(kind, next)?), *next == old),
+            Some(next) => (
+                Some(write::encode(kind, next, &Ledger::default())?),
+                *next == old,
+            ),
         };
         if options.dry_run || unchanged {
             return Ok(next.map_or_else(|| Deleted::Gone(old), Deleted::Waiting));

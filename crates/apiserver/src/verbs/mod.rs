@@ -21,7 +21,7 @@ use mosaic_auth::User;
 use crate::{
     http::{accept::Accept, path::ResourcePath, query::Query},
     kinds::Kind,
-    render::IncludeObject,
+    render::{IncludeObject, Look},
 };
 
 /// A request about objects: who asks, for what, and how to answer.
@@ -57,6 +57,15 @@ impl Call {
             .find(|(key, _)| key == "includeObject")
             .map_or("", |(_, value)| value);
         IncludeObject::parse(asked).unwrap_or_default()
+    }
+
+    /// How the call wants to see objects.
+    pub fn look(&self) -> Look {
+        Look {
+            form: self.accept.form,
+            include: self.include(),
+            lean: self.query.omit_managed_fields,
+        }
     }
 
     /// The key of the object that the path names.

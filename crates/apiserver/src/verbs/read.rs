@@ -34,7 +34,7 @@ const STORE_PAGE: usize = 1_000;
 /// One object.
 pub async fn get(app: &App, call: &Call) -> Result<Response<Body>, Status> {
     let object = find(app, call).await?;
-    let json = render::object(&call.kind, call.accept.form, call.include(), &object);
+    let json = render::object(&call.kind, call.look(), &object);
     Ok(respond::json_bytes(StatusCode::OK, call.accept, json))
 }
 
@@ -111,10 +111,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Response<Body>, Status> {
             metadata.insert("remainingItemCount".to_owned(), json!(remaining));
         }
     }
-    let render = || {
-        let (form, include) = (call.accept.form, call.include());
-        render::list(&call.kind, form, include, &page.objects, metadata)
-    };
+    let render = || render::list(&call.kind, call.look(), &page.objects, metadata);
     let pieces = if page.objects.len() >= LONG_LIST {
         app.slow_lane.compute(render).await
     } else {

@@ -15,14 +15,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::{Call, read, select::Selection};
 use crate::{
     app::App,
-    cache::{self, Cache, Change, EventType, Object, Subscription},
-    convert,
+    cache::{self, Cache, Change, EventType, LineForm, Object, Subscription},
     http::{
         accept::Form,
         respond::{self, Body},
     },
     kinds::{Conversion, Kind},
-    render::{self, IncludeObject},
+    render::{self, Look},
 };
 
 /// How often a bookmark tells a quiet watcher how far it has come.
@@ -77,8 +76,7 @@ pub async fn watch(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status
         );
     let view = View {
         kind: call.kind.clone(),
-        form: call.accept.form,
-        include: call.include(),
+        look: call.look(),
         bookmarks: query.bookmarks,
         selection,
         columns_sent: false,
@@ -150,8 +148,7 @@ fn check_watch_options(call: &Call) -> Result<(), Status> {
 /// How one watcher sees changes.
 struct View {
     kind: Arc<Kind>,
-    form: Form,
-    include: IncludeObject,
+    look: Look,
     bookmarks: bool,
     selection: Selection,
     columns_sent: bool,
@@ -182,27 +179,34 @@ fn view_initial(
 impl View {
     fn change(&mut self, change: &Change) -> Option<Bytes> {
         let event = change.event_for(|object| self.selection.matches(object))?;
-        Some(match (self.form, self.kind.conversion) {
-            (Form::Object, Conversion::None) => change.frame(event),
-            (Form::Metadata, Conversion::None) => {
-                change.metadata_frame(event, || render::metadata(&self.kind, &change.object))
-            }
-            _ => self.line(event, &change.object),
-        })
+        let form = match (self.look.form, self.look.lean) {
+            (Form::Object, false) => LineForm::Object,
+            (Form::Object, true) => LineForm::Lean,
+            (Form::Metadata, false) => LineForm::Metadata,
+            (Form::Metadata, true) => LineForm::LeanMetadata,
+            (Form::Table, _) => return Some(self.line(event, &change.object)),
+        };
+        if self.kind.conversion != Conversion::None {
+            return Some(self.line(event, &change.object));
+        }
+        let show = || render::object(&self.kind, self.look, &change.object);
+        Some(change.line(form, event, show))
     }
 
     fn line(&mut self, event: EventType, object: &Object) -> Bytes {
-        match self.form {
-            Form::Object => cache::frame(event.as_str(), &convert::wire(&self.kind, object)),
-            Form::Metadata => cache::frame(event.as_str(), &render::metadata(&self.kind, object)),
+        match self.look.form {
+            Form::Object | Form::Metadata => {
+                let shown = render::object(&self.kind, self.look, object);
+                cache::frame(event.as_str(), &shown)
+            }
             Form::Table => {
                 let mut metadata = Map::new();
                 metadata.insert(
                     "resourceVersion".to_owned(),
                     json!(object.revision.to_string()),
                 );
-                let value = convert::value(&self.kind, object);
-                let mut table = render::table_of(&self.kind, self.include, &[value], metadata);
+                let value = render::parsed(&self.kind, self.look.lean, object);
+                let mut table = render::table_of(&self.kind, self.look.include, &[value], metadata);
                 // The columns stand in the first event of a watch only.
                 if let (true, Some(map)) = (self.columns_sent, table.as_object_mut()) {
                     map.insert("columnDefinitions".to_owned(), Value::Array(Vec::new()));
@@ -222,7 +226,7 @@ impl View {
                 json!({"k8s.io/initial-events-end": "true"}),
             );
         }
-        let object = match self.form {
+        let object = match self.look.form {
             Form::Object => {
                 json!({"kind": &*self.kind.kind, "apiVersion": self.kind.api_version, "metadata": metadata})
             }

@@ -34,11 +34,13 @@ use self::{
     plan::{Action, OwnerState, Propagation, Snapshot},
 };
 use crate::{
+    caches,
     context::Context,
     discovery::{Kind, Kinds},
     error::{Absent, Result},
+    informer::Change,
     runner::{self, Next, Queue},
-    views::MetadataView,
+    views::{MetadataView, PodView},
     watch,
 };
 
@@ -83,6 +85,10 @@ fn is_collected(kind: &Kind) -> bool {
     kind.can(&[verbs::LIST, verbs::WATCH, verbs::DELETE]) && !kind.is_event()
 }
 
+fn is_pod(resource: &ApiResource) -> bool {
+    resource.group.is_empty() && resource.kind == "Pod"
+}
+
 impl Collector {
     /// Watches all kinds, as they come and go.
     async fn watch_all(&self) {
@@ -118,7 +124,11 @@ impl Collector {
                 let Some(id) = self.graph.lock().kind(kind) else {
                     continue;
                 };
-                let task = tasks.spawn(self.watch(&kind.resource, id));
+                let task = if is_pod(&kind.resource) {
+                    tasks.spawn(self.follow_pods(id))
+                } else {
+                    tasks.spawn(self.watch(&kind.resource, id))
+                };
                 watched.insert(key, (kind.resource.clone(), id, task));
             }
             let awaiting = self.graph.lock().take_awaiting_kind();
@@ -153,6 +163,36 @@ impl Collector {
             drop(graph);
             look_at.into_iter().for_each(|uid| queue.add(uid));
         })
+    }
+
+    /// Follows the pods, which are in memory anyway.
+    fn follow_pods(&self, id: KindId) -> impl Future<Output = ()> + Send + use<> {
+        let (graph, queue) = (self.graph.clone(), self.queue.clone());
+        let pods = self.context.pods.clone();
+        async move {
+            let listener = {
+                let (graph, queue) = (graph.clone(), queue.clone());
+                move |change: &Change<PodView>| {
+                    let mut graph = graph.lock();
+                    let uid = |pod: &Option<Arc<PodView>>| {
+                        let pod = pod.as_ref()?;
+                        pod.metadata.uid.as_deref().map(Uid::new)
+                    };
+                    let gone = uid(&change.old).filter(|old| Some(*old) != uid(&change.new));
+                    let mut look_at = gone.map(|uid| graph.remove(uid)).unwrap_or_default();
+                    if let Some(pod) = &change.new {
+                        look_at.extend(graph.apply(id, &pod.metadata));
+                    }
+                    drop(graph);
+                    look_at.into_iter().for_each(|uid| queue.add(uid));
+                }
+            };
+            caches::follow(&pods, listener);
+            pods.ready().await;
+            let look_at = graph.lock().complete(id);
+            look_at.into_iter().for_each(|uid| queue.add(uid));
+            std::future::pending().await
+        }
     }
 
     /// Waits until every kind was listed once, but not for ever.

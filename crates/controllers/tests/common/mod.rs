@@ -41,7 +41,7 @@ impl Cluster {
         };
         let server = Server::start(options, Arc::new(store)).await.unwrap();
         let user = User::new("test", [groups::MASTERS, groups::AUTHENTICATED]);
-        let client = Client::new(server.local(user), "default");
+        let client = mosaic_controllers::client(server.local(user));
         Self {
             client,
             server,

@@ -66,7 +66,7 @@ impl Link {
 
     /// A client that goes this way.
     pub fn client(&self) -> kube::Client {
-        kube::Client::new(self.clone(), "default")
+        mosaic_controllers::client(self.clone())
     }
 
     /// Nothing of the process is heard any more, but what is under way may still arrive.

@@ -107,7 +107,8 @@ impl Engine {
             return;
         };
         let mut path = format!(
-            "/api/v1/pods?watch=true&allowWatchBookmarks=true&fieldSelector=spec.nodeName%3D{}",
+            "/api/v1/pods?watch=true&allowWatchBookmarks=true&omitManagedFields=true\
+             &fieldSelector=spec.nodeName%3D{}",
             host.name
         );
         if host.version.is_empty() {
@@ -182,7 +183,7 @@ impl Engine {
         tokio::spawn(async move {
             let path = format!(
                 "/api/v1/nodes?watch=true&allowWatchBookmarks=true&sendInitialEvents=true\
-                 &resourceVersionMatch=NotOlderThan&labelSelector={}%3Dtrue",
+                 &resourceVersionMatch=NotOlderThan&omitManagedFields=true&labelSelector={}%3Dtrue",
                 objects::LABEL.replace('/', "%2F")
             );
             let result = api.watch(None, &path, true, &signals, Signal::Node).await;

@@ -201,5 +201,5 @@ pub(crate) fn field_set() -> impl Strategy<Value = FieldSet> {
         collection::btree_map(key.clone(), inner, 0..4)
             .prop_map(|m| Value::Object(m.into_iter().collect()))
     });
-    tree.prop_map(|fields| FieldSet::from_fields_v1(fields).unwrap())
+    tree.prop_map(|fields| FieldSet::from_fields_v1(&fields).unwrap())
 }

@@ -5,7 +5,6 @@ use serde_json::{Map, Value};
 
 use super::{
     FieldSet, FieldSetError, Node,
-    json::SELF,
     key::{field_key, push_display},
     view::{View, key_of_item, view},
 };
@@ -102,77 +101,23 @@ pub(super) fn whole(value: &Value, ty: &Type) -> FieldSet {
     FieldSet::from_nodes(collect(value, ty, false))
 }
 
-/// Every field that comes to be with a new object, as `FieldsV1`.
-pub(crate) fn created(object: &Value, ty: &Type) -> Value {
-    Value::Object(collect(object, ty, true))
-}
-
-/// What fields are collected into: a set to reckon with, or at once the text of one to store, which a
-/// create needs and nothing else.
-trait Nodes: Sized {
-    fn with_capacity(count: usize) -> Self;
-    fn none(&self) -> bool;
-    fn put(&mut self, key: String, owned: bool, children: Self);
-    /// Puts the collected nodes in order.
-    fn finish(self) -> Self;
-}
-
-impl Nodes for Vec<Node> {
-    fn with_capacity(count: usize) -> Self {
-        Self::with_capacity(count)
-    }
-
-    fn none(&self) -> bool {
-        self.is_empty()
-    }
-
-    fn put(&mut self, key: String, owned: bool, children: Self) {
-        self.push(Node {
-            key,
-            owned,
-            children: FieldSet { nodes: children },
-        });
-    }
-
-    fn finish(self) -> Self {
-        FieldSet::from_nodes(self).nodes
-    }
-}
-
-impl Nodes for Map<String, Value> {
-    fn with_capacity(_: usize) -> Self {
-        Self::new()
-    }
-
-    fn none(&self) -> bool {
-        self.is_empty()
-    }
-
-    fn put(&mut self, key: String, owned: bool, mut children: Self) {
-        if owned && !children.is_empty() {
-            children.insert(SELF.to_owned(), Value::Object(Self::new()));
-        }
-        // Of two items with the same key the first counts, as in a comparison.
-        self.entry(key).or_insert(Value::Object(children));
-    }
-
-    fn finish(self) -> Self {
-        self
-    }
+/// Every field that comes to be with a new object.
+pub(crate) fn created(object: &Value, ty: &Type) -> FieldSet {
+    FieldSet::from_nodes(collect(object, ty, true))
 }
 
 /// `parent_there` says whether what the value stands in existed on the other side of the change, in which
 /// case the parts that are always there existed too.
-fn collect<N: Nodes>(value: &Value, ty: &Type, parent_there: bool) -> N {
+fn collect(value: &Value, ty: &Type, parent_there: bool) -> Vec<Node> {
     match view(value, ty) {
-        View::Leaf => N::with_capacity(0),
+        View::Leaf => Vec::new(),
         View::Fields(fields, members) => {
-            let mut nodes = N::with_capacity(members.len());
+            let mut nodes = Vec::with_capacity(members.len());
             for (name, member) in members {
                 let key = field_key(name);
                 if is_scalar(member) {
                     // A leaf under any type: no need to look for one.
-                    nodes.put(key, true, N::with_capacity(0));
+                    nodes.push(Node::leaf(key));
                     continue;
                 }
                 let child = fields.child(name);
@@ -184,39 +129,47 @@ fn collect<N: Nodes>(value: &Value, ty: &Type, parent_there: bool) -> N {
                     parent_there && child.always_there,
                 );
             }
-            nodes.finish()
+            nodes
         }
         View::Items(list, items) => {
-            let mut nodes = N::with_capacity(items.len());
+            let mut nodes = Vec::with_capacity(items.len());
             for item in items {
                 // A list whose items cannot be told apart is taken as a whole.
                 let Ok(key) = key_of_item(list, item) else {
-                    return N::with_capacity(0);
+                    return Vec::new();
                 };
                 let children = if item.is_object() {
                     collect(item, &list.items, false)
                 } else {
-                    N::with_capacity(0)
+                    Vec::new()
                 };
-                nodes.put(key, true, children);
+                nodes.push(Node {
+                    key,
+                    owned: true,
+                    children: FieldSet::from_nodes(children),
+                });
             }
-            nodes.finish()
+            nodes
         }
     }
 }
 
-fn push_appearing<N: Nodes>(
-    nodes: &mut N,
+fn push_appearing(
+    nodes: &mut Vec<Node>,
     key: String,
     value: &Value,
     ty: &Type,
     always_there: bool,
 ) {
-    let children: N = collect(value, ty, always_there);
+    let children = FieldSet::from_nodes(collect(value, ty, always_there));
     let is_empty_object = value.as_object().is_some_and(Map::is_empty);
-    let owned = !always_there || (children.none() && !is_empty_object);
-    if owned || !children.none() {
-        nodes.put(key, owned, children);
+    let owned = !always_there || (children.is_empty() && !is_empty_object);
+    if owned || !children.is_empty() {
+        nodes.push(Node {
+            key,
+            owned,
+            children,
+        });
     }
 }
 

@@ -1,12 +1,19 @@
 //! The `FieldsV1` format.
 
-use serde_json::{Map, Value};
+use std::fmt;
+
+use serde::{
+    Deserializer, Serialize, Serializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+    ser::SerializeMap,
+};
+use serde_json::Value;
 
 use super::{FieldSet, FieldSetError, Node, key::canonical};
 use crate::limits::{MAX_DEPTH, MAX_FIELDS};
 
 /// The key that stands for the node it is in.
-pub(super) const SELF: &str = ".";
+const SELF: &str = ".";
 
 impl FieldSet {
     /// Reads a set from `FieldsV1`. Keys are brought into canonical form, keys of unknown kinds are left
@@ -15,152 +22,136 @@ impl FieldSet {
     /// # Errors
     /// When it is not an object, a key is malformed, or it is deeper or larger than
     /// [`MAX_DEPTH`] and [`MAX_FIELDS`].
-    pub fn from_fields_v1(fields: Value) -> Result<Self, FieldSetError> {
-        let mut budget = MAX_FIELDS;
-        let (set, _) = read(fields, 0, &mut budget)?;
-        Ok(set)
+    pub fn from_fields_v1(fields: &Value) -> Result<Self, FieldSetError> {
+        read(fields, false)
     }
 
-    /// Writes the set as `FieldsV1`.
-    pub fn into_fields_v1(self) -> Value {
-        Value::Object(write(self))
+    /// Reads a set from text that a set was written to: its keys are canonical.
+    ///
+    /// # Errors
+    /// When it is not an object, or it is deeper or larger than [`MAX_DEPTH`] and [`MAX_FIELDS`].
+    pub(crate) fn from_stored(text: &str) -> Result<Self, FieldSetError> {
+        read(&mut serde_json::Deserializer::from_str(text), true)
     }
 }
 
-/// Reads a node's children. The flag says whether the node itself is in the set.
-fn read(
-    fields: Value,
+fn read<'de>(fields: impl Deserializer<'de>, canonical: bool) -> Result<FieldSet, FieldSetError> {
+    let mut reader = Reader {
+        canonical,
+        budget: MAX_FIELDS,
+        depth: 0,
+        refusal: None,
+    };
+    match reader.deserialize(fields) {
+        Ok((set, _)) => Ok(set),
+        Err(_) => Err(reader.refusal.unwrap_or(FieldSetError::NotAnObject)),
+    }
+}
+
+/// Reads nodes: what is below one, and whether it is itself in the set.
+struct Reader {
+    /// Whether keys are in canonical form as they are.
+    canonical: bool,
+    /// How many more fields there may be.
+    budget: usize,
     depth: usize,
-    budget: &mut usize,
-) -> Result<(FieldSet, bool), FieldSetError> {
-    let members = match fields {
-        Value::Object(members) => members,
-        Value::Null => Map::new(),
-        _ => return Err(FieldSetError::NotAnObject),
-    };
-    if depth > MAX_DEPTH {
-        return Err(FieldSetError::TooDeep);
+    /// Why reading was given up, if it is not for the format.
+    refusal: Option<FieldSetError>,
+}
+
+impl Reader {
+    fn refuse<E: serde::de::Error>(&mut self, refusal: FieldSetError) -> E {
+        let error = E::custom(&refusal);
+        self.refusal = Some(refusal);
+        error
     }
-    *budget = budget
-        .checked_sub(members.len())
-        .ok_or(FieldSetError::TooManyFields)?;
-    let mut owned = false;
-    let mut nodes = Vec::with_capacity(members.len());
-    for (key, value) in members {
-        if key == SELF {
-            owned = true;
-            continue;
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Reader {
+    type Value = (FieldSet, bool);
+
+    fn deserialize<D: Deserializer<'de>>(self, fields: D) -> Result<Self::Value, D::Error> {
+        fields.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Reader {
+    type Value = (FieldSet, bool);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok((FieldSet::default(), true))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        if self.depth > MAX_DEPTH {
+            return Err(self.refuse(FieldSetError::TooDeep));
         }
-        let Some(key) = canonical(key)? else { continue };
-        let (children, child_owned) = read(value, depth + 1, budget)?;
-        nodes.push(Node {
-            key,
-            owned: child_owned,
-            children,
-        });
+        let mut owned = false;
+        let mut nodes = Vec::new();
+        while let Some(key) = members.next_key::<String>()? {
+            let Some(budget) = self.budget.checked_sub(1) else {
+                return Err(self.refuse(FieldSetError::TooManyFields));
+            };
+            self.budget = budget;
+            if key == SELF {
+                members.next_value::<IgnoredAny>()?;
+                owned = true;
+                continue;
+            }
+            let key = match if self.canonical {
+                Ok(Some(key))
+            } else {
+                canonical(key)
+            } {
+                Ok(Some(key)) => key,
+                Ok(None) => {
+                    members.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                Err(refusal) => return Err(self.refuse(refusal)),
+            };
+            self.depth += 1;
+            let (children, child_owned) = members.next_value_seed(&mut *self)?;
+            self.depth -= 1;
+            nodes.push(Node {
+                key,
+                owned: child_owned,
+                children,
+            });
+        }
+        // A node without children stands for itself.
+        owned |= nodes.is_empty();
+        Ok((FieldSet::from_nodes(nodes), owned))
     }
+}
+
+/// Writes the set as `FieldsV1`.
+impl Serialize for FieldSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        write(self, false, serializer)
+    }
+}
+
+fn write<S: Serializer>(set: &FieldSet, owned: bool, serializer: S) -> Result<S::Ok, S::Error> {
     // A node without children stands for itself.
-    owned |= nodes.is_empty();
-    Ok((FieldSet::from_nodes(nodes), owned))
-}
-
-fn write(set: FieldSet) -> Map<String, Value> {
-    set.nodes
-        .into_iter()
-        .map(|node| {
-            let members = write_node(node.owned, node.children);
-            (node.key, Value::Object(members))
-        })
-        .collect()
-}
-
-fn write_node(owned: bool, children: FieldSet) -> Map<String, Value> {
-    let owned = owned && !children.is_empty();
-    let mut members = write(children);
-    if owned {
-        members.insert(SELF.to_owned(), Value::Object(Map::new()));
+    let says_so = owned && !set.is_empty();
+    let mut members = serializer.serialize_map(Some(set.nodes.len() + usize::from(says_so)))?;
+    if says_so {
+        // It comes before all keys in the order of the text.
+        members.serialize_entry(SELF, &FieldSet::default())?;
     }
-    members
-}
-
-/// Whether a node of canonical `FieldsV1` is itself in the set.
-fn is_owned(node: &Map<String, Value>) -> bool {
-    node.is_empty() || node.contains_key(SELF)
-}
-
-/// Takes fields out of canonical `FieldsV1`: [`FieldSet::difference`] at the cost of what is taken out.
-pub(crate) fn subtract(fields: &mut Value, gone: &FieldSet) {
-    let Value::Object(members) = fields else {
-        return;
-    };
-    for node in &gone.nodes {
-        let Some(child) = members.get_mut(&node.key) else {
-            continue;
-        };
-        let owned = child.as_object().is_some_and(is_owned) && !node.owned;
-        subtract(child, &node.children);
-        let Value::Object(child) = child else {
-            continue;
-        };
-        child.remove(SELF);
-        match (owned, child.is_empty()) {
-            (false, true) => {
-                members.remove(&node.key);
-            }
-            (true, false) => {
-                child.insert(SELF.to_owned(), Value::Object(Map::new()));
-            }
-            _ => {}
-        }
+    for node in &set.nodes {
+        members.serialize_entry(&node.key, node)?;
     }
+    members.end()
 }
 
-/// Takes fields, and what is below them, out of canonical `FieldsV1`:
-/// [`FieldSet::recursive_difference`] in place.
-pub(crate) fn subtract_recursively(fields: &mut Value, gone: &FieldSet) {
-    let Value::Object(members) = fields else {
-        return;
-    };
-    for node in &gone.nodes {
-        let Some(child) = members.get_mut(&node.key) else {
-            continue;
-        };
-        let was_leaf = child.as_object().is_some_and(Map::is_empty);
-        subtract_recursively(child, &node.children);
-        let is_empty = child.as_object().is_none_or(Map::is_empty);
-        if node.owned || (is_empty && !was_leaf) {
-            members.remove(&node.key);
-        } else if let Value::Object(child) = child
-            && child.len() == 1
-        {
-            // Only the node itself is left, which then says so by having nothing below.
-            child.remove(SELF);
-        }
-    }
-}
-
-/// Puts fields into canonical `FieldsV1`: [`FieldSet::union`] at the cost of what is put in.
-pub(crate) fn add(fields: &mut Value, taken: FieldSet) {
-    if !fields.is_object() {
-        *fields = Value::Object(Map::new());
-    }
-    let Value::Object(members) = fields else {
-        return;
-    };
-    for node in taken.nodes {
-        let Some(child) = members.get_mut(&node.key) else {
-            let child = write_node(node.owned, node.children);
-            members.insert(node.key, Value::Object(child));
-            continue;
-        };
-        let owned = node.owned || child.as_object().is_some_and(is_owned);
-        add(child, node.children);
-        let Value::Object(child) = child else {
-            continue;
-        };
-        child.remove(SELF);
-        if owned && !child.is_empty() {
-            child.insert(SELF.to_owned(), Value::Object(Map::new()));
-        }
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        write(&self.children, self.owned, serializer)
     }
 }

@@ -26,7 +26,6 @@ use thiserror::Error;
 
 pub(crate) use collect::created;
 pub(crate) use compare::{Delta, compare};
-pub(crate) use json::{add, subtract, subtract_recursively};
 pub(crate) use key::{KeyError, item_key, push_display as push_item_path, value_key};
 pub use remove::remove;
 pub(crate) use view::{ANY, Fields, View, view};
@@ -77,6 +76,15 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// A field in the set, with nothing below it.
+    fn leaf(key: String) -> Self {
+        Self {
+            key,
+            owned: true,
+            children: FieldSet::default(),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         !self.owned && self.children.nodes.is_empty()
     }
@@ -125,6 +133,11 @@ impl FieldSet {
             nodes = distinct;
         }
         Self { nodes }
+    }
+
+    /// The keys of the outermost fields.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().map(|node| node.key.as_str())
     }
 
     /// Whether no field is in the set.

@@ -5,13 +5,12 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::{
-    Conflict, Conflicts, Writer,
-    entry::{Entry, Operation, Origin, decode, encode},
+    Conflict, Conflicts, Ledger, Writer,
+    entry::{Entry, Operation, sent},
     last_applied,
     merge::merge,
-    track::{managed_fields, put},
 };
-use crate::fields::{FieldSet, UNTRACKED, compare, created, remove, subtract};
+use crate::fields::{FieldSet, UNTRACKED, compare, created, remove};
 
 /// The manager of what an object held before it was first tracked.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -84,7 +83,7 @@ pub fn apply(
     if writer.manager == last_applied::KUBECTL {
         last_applied::update_annotation(&mut object, config);
     }
-    put(&mut object, encode(entries));
+    Ledger::of(entries).put_into(&mut object);
     Ok(object)
 }
 
@@ -113,7 +112,7 @@ fn wrong_shape(reason: impl std::fmt::Display) -> ApplyError {
 
 fn live_entries(live: &Value, ty: &Type, writer: &Writer<'_>) -> Result<Vec<Entry>, ApplyError> {
     let entries = match managed_fields(live) {
-        Some(stored) => decode(stored.clone(), Origin::Client).map_err(|reason| {
+        Some(stored) => sent(stored).map_err(|reason| {
             ApplyError::BadRequest(format!("failed to decode managed fields: {reason}"))
         })?,
         None => Vec::new(),
@@ -122,13 +121,19 @@ fn live_entries(live: &Value, ty: &Type, writer: &Writer<'_>) -> Result<Vec<Entr
         return Ok(entries);
     }
     // Nobody is known to own what is there; it still must not be changed unawares.
-    let mut fields = created(live, ty);
-    subtract(&mut fields, &UNTRACKED);
+    let fields = created(live, ty).difference(&UNTRACKED);
     let before = Writer {
         manager: BEFORE_FIRST_APPLY,
         ..*writer
     };
-    Ok(vec![Entry::of_created(&before, fields)])
+    Ok(vec![Entry::new(&before, Operation::Update, fields)])
+}
+
+fn managed_fields(object: &Value) -> Option<&Value> {
+    object
+        .get("metadata")?
+        .get("managedFields")
+        .filter(|fields| !fields.is_null())
 }
 
 fn without_managed_fields(object: &Value) -> Value {

@@ -3,10 +3,11 @@
 use std::{cmp::Ordering, collections::BTreeMap};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::Writer;
-use crate::fields::{Delta, FieldSet, add, subtract};
+use crate::fields::{Delta, FieldSet};
 
 /// The most entries of the operation `Update` that an object keeps.
 const MAX_UPDATE_ENTRIES: usize = 10;
@@ -14,163 +15,176 @@ const MAX_UPDATE_ENTRIES: usize = 10;
 /// The manager that the oldest entries are gathered under.
 const ANCIENT_CHANGES: &str = "ancient-changes";
 
+/// The format of the fields, the only one that there is.
+const FORMAT: &str = "FieldsV1";
+
 /// How fields came to be owned. The order is that of the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Operation {
     Apply,
     Update,
 }
 
-/// One entry of the ledger.
-///
-/// An entry of the store stays as it was read but for what a write changes in it: most writes touch few
-/// fields of few entries.
-#[derive(Debug, Clone)]
+/// One entry of the ledger, with its members in the order of the text. What is empty is not there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Entry {
-    /// The entry as JSON, without its fields.
-    head: Map<String, Value>,
-    pub(crate) operation: Operation,
+    api_version: String,
+    fields_type: String,
+    #[serde(rename = "fieldsV1", default)]
     fields: Owned,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    manager: String,
+    pub(crate) operation: Operation,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    subresource: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    time: String,
 }
 
 /// The fields of an entry.
+///
+/// Those of the store stay the text that they are until a write changes something in them: most writes
+/// touch few fields of few entries.
 #[derive(Debug, Clone)]
 enum Owned {
-    /// Canonical `FieldsV1`, as the server stored it.
-    Stored(Value),
+    Stored(Box<RawValue>),
     Set(FieldSet),
 }
 
-/// Where entries come from, and so how far they are believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// Written by the server before.
-    Store,
-    /// Sent by a client.
-    Client,
+impl Default for Owned {
+    fn default() -> Self {
+        Self::Set(FieldSet::default())
+    }
+}
+
+impl Serialize for Owned {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Stored(text) => text.serialize(serializer),
+            Self::Set(set) => set.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Owned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Deserialize::deserialize(deserializer).map(Self::Stored)
+    }
+}
+
+impl Owned {
+    /// The fields. What the store holds was written by the server: should it be damaged, nothing is owned.
+    fn into_set(self) -> FieldSet {
+        match self {
+            Self::Stored(text) => FieldSet::from_stored(text.get()).unwrap_or_default(),
+            Self::Set(set) => set,
+        }
+    }
+
+    /// Replaces the fields by what is made of them.
+    fn change(&mut self, change: impl FnOnce(FieldSet) -> FieldSet) {
+        let set = std::mem::take(self).into_set();
+        *self = Self::Set(change(set));
+    }
+
+    /// Whether it is certain that none of the given fields is among them.
+    fn is_apart_from(&self, other: &FieldSet) -> bool {
+        match self {
+            // A key is in the text as it is, unless the text has to escape something in it.
+            Self::Stored(text) => other.roots().all(|key| {
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b':';
+                key.bytes().all(plain) && !text.get().contains(key)
+            }),
+            Self::Set(_) => false,
+        }
+    }
 }
 
 impl Entry {
     pub(crate) fn new(writer: &Writer<'_>, operation: Operation, set: FieldSet) -> Self {
-        Self::with_fields(writer, operation, Owned::Set(set))
-    }
-
-    /// An entry for what comes to be with an object, given as canonical `FieldsV1`.
-    pub(crate) fn of_created(writer: &Writer<'_>, fields: Value) -> Self {
-        Self::with_fields(writer, Operation::Update, Owned::Stored(fields))
-    }
-
-    fn with_fields(writer: &Writer<'_>, operation: Operation, fields: Owned) -> Self {
-        let name = match operation {
-            Operation::Apply => "Apply",
-            Operation::Update => "Update",
-        };
-        let mut head = Map::new();
-        head.insert("apiVersion".to_owned(), Value::from(writer.api_version));
-        head.insert("fieldsType".to_owned(), Value::from("FieldsV1"));
-        head.insert("manager".to_owned(), Value::from(writer.manager));
-        head.insert("operation".to_owned(), Value::from(name));
-        if !writer.subresource.is_empty() {
-            head.insert("subresource".to_owned(), Value::from(writer.subresource));
-        }
-        head.insert("time".to_owned(), Value::from(writer.time()));
         Self {
-            head,
+            api_version: writer.api_version.to_owned(),
+            fields_type: FORMAT.to_owned(),
+            fields: Owned::Set(set),
+            manager: writer.manager.to_owned(),
             operation,
-            fields,
+            subresource: writer.subresource.to_owned(),
+            time: writer.time(),
         }
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.head
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
     }
 
     pub(crate) fn manager(&self) -> &str {
-        self.text("manager")
+        &self.manager
     }
 
     pub(crate) fn api_version(&self) -> &str {
-        self.text("apiVersion")
+        &self.api_version
     }
 
     pub(crate) fn subresource(&self) -> &str {
-        self.text("subresource")
+        &self.subresource
     }
 
     /// Takes over the time of another entry, or its having none.
     pub(crate) fn set_time_of(&mut self, other: &Self) {
-        match other.head.get("time") {
-            Some(time) => self.head.insert("time".to_owned(), time.clone()),
-            None => self.head.remove("time"),
-        };
+        self.time.clone_from(&other.time);
     }
 
     /// Whether the entry is the writer's own for this operation. Whoever applies stays the same manager
     /// whatever version it applies in.
     pub(crate) fn is_of(&self, writer: &Writer<'_>, operation: Operation) -> bool {
-        self.manager() == writer.manager
+        self.manager == writer.manager
             && self.operation == operation
-            && self.subresource() == writer.subresource
-            && (operation == Operation::Apply || self.api_version() == writer.api_version)
+            && self.subresource == writer.subresource
+            && (operation == Operation::Apply || self.api_version == writer.api_version)
     }
 
     fn is_same_as(&self, other: &Self) -> bool {
-        self.manager() == other.manager()
+        self.manager == other.manager
             && self.operation == other.operation
-            && self.subresource() == other.subresource()
-            && (self.operation == Operation::Apply || self.api_version() == other.api_version())
+            && self.subresource == other.subresource
+            && (self.operation == Operation::Apply || self.api_version == other.api_version)
     }
 
-    /// The fields of the entry. What the store holds was written by the server: should it be damaged, the
-    /// entry owns nothing.
+    /// The fields of the entry.
     pub(crate) fn into_set(self) -> FieldSet {
-        match self.fields {
-            Owned::Stored(fields) => FieldSet::from_fields_v1(fields).unwrap_or_default(),
-            Owned::Set(set) => set,
-        }
+        self.fields.into_set()
     }
 
     /// A copy of the fields of the entry.
     pub(crate) fn set(&self) -> FieldSet {
-        self.clone().into_set()
+        self.fields.clone().into_set()
     }
 
     fn take_in(&mut self, taken: FieldSet) {
-        match &mut self.fields {
-            Owned::Stored(fields) => add(fields, taken),
-            Owned::Set(set) => *set = std::mem::take(set).union(taken),
-        }
+        self.fields.change(|set| set.union(taken));
     }
 
     /// Takes in fields that the writer set.
     pub(crate) fn take_by(&mut self, writer: &Writer<'_>, taken: FieldSet) {
         self.take_in(taken);
-        self.head
-            .insert("time".to_owned(), Value::from(writer.time()));
+        self.time = writer.time();
     }
 
     /// Gives up what others changed or removed.
     pub(crate) fn yield_to(&mut self, delta: &Delta) {
         for gone in [&delta.changed, &delta.removed] {
-            match &mut self.fields {
-                Owned::Stored(fields) => subtract(fields, gone),
-                Owned::Set(set) => *set = std::mem::take(set).difference(gone),
+            if !self.fields.is_apart_from(gone) {
+                self.fields.change(|set| set.difference(gone));
             }
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         match &self.fields {
-            Owned::Stored(fields) => fields.as_object().is_none_or(Map::is_empty),
+            Owned::Stored(text) => text.get() == "{}",
             Owned::Set(set) => set.is_empty(),
         }
     }
 
     fn seconds(&self) -> i64 {
-        self.text("time")
+        self.time
             .parse::<Timestamp>()
             .map_or(0, Timestamp::as_second)
     }
@@ -180,52 +194,38 @@ impl Entry {
         self.operation
             .cmp(&other.operation)
             .then_with(|| self.seconds().cmp(&other.seconds()))
-            .then_with(|| self.manager().cmp(other.manager()))
-            .then_with(|| self.api_version().cmp(other.api_version()))
-            .then_with(|| self.subresource().cmp(other.subresource()))
+            .then_with(|| self.manager.cmp(&other.manager))
+            .then_with(|| self.api_version.cmp(&other.api_version))
+            .then_with(|| self.subresource.cmp(&other.subresource))
     }
 
-    fn decode(entry: Value, index: usize, origin: Origin) -> Result<Self, String> {
-        const TEXTS: [&str; 6] = [
-            "apiVersion",
-            "fieldsType",
-            "manager",
-            "operation",
-            "subresource",
-            "time",
-        ];
-        let Value::Object(mut head) = entry else {
-            return Err("an entry must be an object".to_owned());
+    /// An entry that a client sent. Members of other names and types are as if they had not been sent.
+    fn sent(entry: &Map<String, Value>, index: usize) -> Result<Self, String> {
+        let text = |key: &str| {
+            let text = entry.get(key).and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
         };
-        let fields = head
-            .remove("fieldsV1")
-            .unwrap_or_else(|| Value::Object(Map::new()));
-        let fields = match origin {
-            Origin::Store => Owned::Stored(fields),
-            Origin::Client => {
-                head.retain(|key, value| {
-                    TEXTS.contains(&key.as_str())
-                        && value.as_str().is_some_and(|text| !text.is_empty())
-                });
-                let set = FieldSet::from_fields_v1(fields).map_err(|error| error.to_string())?;
-                Owned::Set(set)
-            }
-        };
-        let mut entry = Self {
-            head,
-            operation: Operation::Update,
-            fields,
-        };
-        entry.operation = match entry.text("operation") {
+        let fields = entry.get("fieldsV1").unwrap_or(&Value::Null);
+        let set = FieldSet::from_fields_v1(fields).map_err(|error| error.to_string())?;
+        let operation = match text("operation").as_str() {
             "Apply" => Operation::Apply,
             "Update" => Operation::Update,
             _ => return Err("operation must be `Apply` or `Update`".to_owned()),
         };
-        if entry.api_version().is_empty() {
+        let entry = Self {
+            api_version: text("apiVersion"),
+            fields_type: text("fieldsType"),
+            fields: Owned::Set(set),
+            manager: text("manager"),
+            operation,
+            subresource: text("subresource"),
+            time: text("time"),
+        };
+        if entry.api_version.is_empty() {
             return Err("apiVersion must not be empty".to_owned());
         }
-        match entry.text("fieldsType") {
-            "FieldsV1" => Ok(entry),
+        match entry.fields_type.as_str() {
+            FORMAT => Ok(entry),
             "" => Err(format!(
                 "missing fieldsType in managed fields entry {index}"
             )),
@@ -234,26 +234,22 @@ impl Entry {
             )),
         }
     }
-
-    fn encode(self) -> Value {
-        let mut entry = self.head;
-        let fields = match self.fields {
-            Owned::Stored(fields) => fields,
-            Owned::Set(set) => set.into_fields_v1(),
-        };
-        entry.insert("fieldsV1".to_owned(), fields);
-        Value::Object(entry)
-    }
 }
 
-/// Reads the ledger. Of two entries for the same manager the later counts.
-pub(crate) fn decode(entries: Value, origin: Origin) -> Result<Vec<Entry>, String> {
-    let Value::Array(encoded) = entries else {
+/// Reads a ledger that a client sent. Of two entries for the same manager the later counts.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn sent(entries: &Value) -> Result<Vec<Entry>, String> {
+    let Value::Array(sent) = entries else {
         return Err("managedFields must be a list".to_owned());
     };
-    let mut entries: Vec<Entry> = Vec::with_capacity(encoded.len());
-    for (index, entry) in encoded.into_iter().enumerate() {
-        let entry = Entry::decode(entry, index, origin)?;
+    let mut entries: Vec<Entry> = Vec::with_capacity(sent.len());
+    for (index, entry) in sent.iter().enumerate() {
+        let Value::Object(entry) = entry else {
+            return Err("an entry must be an object".to_owned());
+        };
+        let entry = Entry::sent(entry, index)?;
         match entries
             .iter_mut()
             .find(|earlier| earlier.is_same_as(&entry))
@@ -265,17 +261,10 @@ pub(crate) fn decode(entries: Value, origin: Origin) -> Result<Vec<Entry>, Strin
     Ok(entries)
 }
 
-/// Writes the ledger, in order, without empty entries. `None` when nobody owns anything.
-pub(crate) fn encode(mut entries: Vec<Entry>) -> Option<Value> {
+/// Brings a ledger in order, without empty entries.
+pub(crate) fn arrange(entries: &mut Vec<Entry>) {
     entries.retain(|entry| !entry.is_empty());
     entries.sort_by(Entry::order);
-    encode_as_read(entries)
-}
-
-/// Writes a ledger of which nothing has changed.
-pub(crate) fn encode_as_read(entries: Vec<Entry>) -> Option<Value> {
-    let encoded: Vec<Value> = entries.into_iter().map(Entry::encode).collect();
-    (!encoded.is_empty()).then_some(Value::Array(encoded))
 }
 
 /// Keeps the number of entries from updates in bounds: the oldest of each version become one.
@@ -301,10 +290,8 @@ pub(crate) fn cap(entries: &mut Vec<Entry>) {
                 gathered.insert(entry.api_version().to_owned(), entry);
             }
             Some(bucket) => {
-                bucket
-                    .head
-                    .insert("manager".to_owned(), Value::from(ANCIENT_CHANGES));
-                bucket.head.remove("subresource");
+                ANCIENT_CHANGES.clone_into(&mut bucket.manager);
+                bucket.subresource.clear();
                 bucket.set_time_of(&entry);
                 bucket.take_in(entry.into_set());
                 surplus -= 1;

@@ -8,6 +8,7 @@ mod apply;
 mod conflict;
 mod entry;
 mod last_applied;
+mod ledger;
 mod merge;
 mod track;
 
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 
 pub use apply::{ApplyError, apply};
 pub use conflict::{Conflict, Conflicts};
+pub use ledger::Ledger;
 pub use track::track_update;
 
 /// Who writes, through which door, and when.

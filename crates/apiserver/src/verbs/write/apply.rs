@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 use mosaic_api::{Reason, Status, status::Cause};
-use mosaic_patch::managed;
+use mosaic_patch::managed::{self, Ledger};
 use serde_json::Value;
 
 use super::{
-    Part, TRIES, WriteOptions, Written, create_shaped, identity, modify::Modification, strategy,
-    writer,
+    Part, TRIES, WriteOptions, Written, create_shaped, identity,
+    modify::{Modification, Sight},
+    strategy, writer,
 };
 use crate::{
     app::App,
@@ -89,9 +90,10 @@ pub async fn apply(
             options,
             part,
             applies: true,
+            sight: Sight::All,
             change: &change,
         };
-        match modification.carry_out(warnings.clone()).await {
+        match modification.begin(warnings.clone()).await {
             Err(status)
                 if status.reason == Reason::NotFound
                     && part == Part::Main
@@ -108,20 +110,8 @@ pub async fn apply(
         }
         let mut object = merge(None)?;
         body::shape(kind, &mut object, &mut Vec::new())?;
-        let managed_fields = object
-            .pointer("/metadata/managedFields")
-            .cloned()
-            .unwrap_or_default();
-        match create_shaped(
-            app,
-            call,
-            options,
-            object,
-            Some(managed_fields),
-            warnings.clone(),
-        )
-        .await
-        {
+        let ledger = Ledger::take_from(&mut object);
+        match create_shaped(app, call, options, object, Some(ledger), warnings.clone()).await {
             Err(status) if status.reason == Reason::AlreadyExists => {}
             other => return other,
         }

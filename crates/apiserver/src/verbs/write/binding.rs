@@ -227,6 +227,7 @@ fn scheduled(status: &Members<'_>, now: Timestamp) -> Result<Box<RawValue>, Refu
 
 #[cfg(test)]
 mod tests {
+    use mosaic_patch::managed::Ledger;
     use proptest::prelude::*;
 
     use super::*;
@@ -234,7 +235,7 @@ mod tests {
     const REVISION: u64 = 7;
 
     fn wire(pod: &Value) -> Bytes {
-        codec::with_revision(&codec::encode(pod).unwrap(), REVISION)
+        codec::with_revision(&codec::encode(pod, &Ledger::default()).unwrap(), REVISION)
     }
 
     fn binding(metadata: Value) -> Value {
@@ -349,7 +350,7 @@ mod tests {
             });
             let asked = binding(json!({ "annotations": annotations.clone() }));
             let text = bound(&wire(&pod), &asked, "h", Timestamp::UNIX_EPOCH).unwrap();
-            let wanted = codec::encode(&model(&pod, &annotations)).unwrap();
+            let wanted = codec::encode(&model(&pod, &annotations), &Ledger::default()).unwrap();
             prop_assert_eq!(std::str::from_utf8(&text).unwrap(), std::str::from_utf8(&wanted).unwrap());
         }
     }

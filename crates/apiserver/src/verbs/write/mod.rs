@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use mosaic_api::{Status, meta};
-use mosaic_patch::managed::{self, Writer};
+use mosaic_patch::managed::{self, Ledger, Writer};
 use mosaic_schema::FieldError;
 use mosaic_store::{Entry, Expect, Revision, StoreError, Write};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ use crate::{
 pub use apply::apply;
 pub use binding::bind;
 pub use identity::{check_name, place_in_namespace};
-pub use modify::modify;
+pub use modify::{Modification, Sight, modify};
 
 /// How often a write is tried again when the object changed under it. Of writers that change one object
 /// at the same time each try lets one through; this many may be at it.
@@ -149,8 +149,10 @@ impl Part {
 /// A write that was carried out, or would have been.
 #[derive(Debug)]
 pub struct Written {
-    /// The object after the write, in the form that the call's kind serves.
+    /// The object after the write, in the form that the call's kind serves, without its managed fields.
     pub object: Value,
+    /// Its managed fields.
+    pub ledger: Ledger,
     /// The same as bytes, where they are known: those that every later reader gets.
     pub wire: Option<Bytes>,
     /// Whether the write created it.
@@ -186,7 +188,7 @@ async fn create_shaped(
     call: &Call,
     options: &WriteOptions,
     mut object: Value,
-    applied: Option<Value>,
+    applied: Option<Ledger>,
     warnings: Vec<String>,
 ) -> Result<Written, Status> {
     let kind = &call.kind;
@@ -226,19 +228,20 @@ async fn create_shaped(
             dry_run: options.dry_run,
         };
         // What admission adds is nobody's: it is not what the client asked for.
-        match &applied {
-            Some(managed_fields) => meta::set(&mut new, "managedFields", managed_fields.clone()),
+        let ledger = match &applied {
+            Some(ledger) => ledger.clone(),
             None => {
                 let writer = writer(kind, options, Part::Main, now);
                 managed::track_update(
                     &mut new,
                     None,
+                    Ledger::default(),
                     &kind.ty,
                     &writer,
                     strategy::reset_fields(kind, Part::Main),
-                );
+                )
             }
-        }
+        };
         admission::mutate(app, &attempt_at, &mut new)?;
         strategy::prepare_create(kind, &mut new);
         admission::complete(app, &attempt_at, &mut new);
@@ -257,17 +260,19 @@ async fn create_shaped(
             }
             return Ok(Written {
                 object: new,
+                ledger,
                 wire: None,
                 created: true,
                 warnings,
             });
         }
         let key = kind.storage_key(&call.path.namespace, &name).into();
-        match store(app, kind, key, Expect::Absent, &new).await {
+        match store(app, kind, key, Expect::Absent, &new, &ledger).await {
             Ok((revision, stored)) => {
                 meta::set(&mut new, "resourceVersion", json!(revision.to_string()));
                 return Ok(Written {
                     object: new,
+                    ledger,
                     wire: wire(kind, &stored, revision),
                     created: true,
                     warnings,
@@ -299,8 +304,10 @@ async fn store(
     key: Arc<str>,
     expect: Expect,
     object: &Value,
+    ledger: &Ledger,
 ) -> Result<(Revision, Bytes), StoreError> {
-    let value = encode(kind, object).map_err(|status| StoreError::Internal(status.message))?;
+    let value =
+        encode(kind, object, ledger).map_err(|status| StoreError::Internal(status.message))?;
     let revision = store_bytes(app, key, expect, value.clone()).await?;
     Ok((revision, value))
 }
@@ -326,11 +333,11 @@ async fn store_bytes(
     app.commit(write).await
 }
 
-/// The stored form of a served object.
-pub(super) fn encode(kind: &Kind, object: &Value) -> Result<Bytes, Status> {
+/// The stored form of a served object, whose managed fields may be kept apart.
+pub(super) fn encode(kind: &Kind, object: &Value, ledger: &Ledger) -> Result<Bytes, Status> {
     let bytes = match kind.conversion {
-        Conversion::None => codec::encode(object),
-        _ => codec::encode(&convert::stored(kind, object.clone())),
+        Conversion::None => codec::encode(object, ledger),
+        _ => codec::encode(&convert::stored(kind, object.clone()), ledger),
     };
     bytes.map_err(Status::internal)
 }

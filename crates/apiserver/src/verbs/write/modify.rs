@@ -5,10 +5,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use mosaic_api::{Status, meta};
-use mosaic_patch::managed;
+use mosaic_patch::managed::{self, Ledger};
 use mosaic_schema::FieldError;
 use mosaic_store::{Expect, StoreError, Write};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Part, TRIES, WriteOptions, Written, identity, reread, store, strategy, wire, writer};
 use crate::{
@@ -22,6 +22,18 @@ use crate::{
 /// Makes a new object of the current one, both in served form. If the new one has a `resourceVersion`,
 /// it must be the current one.
 pub type Change<'a> = dyn Fn(&Value) -> Result<Value, Status> + Sync + 'a;
+
+/// How much of the current object a change looks at. What it does not see stays as it is, and need be neither copied
+/// nor compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// Only its metadata, without the managed fields, and its status.
+    Status,
+    /// Everything but its managed fields.
+    Fields,
+    /// Everything.
+    All,
+}
 
 /// Changes the object that a call names: `change` makes a new object of the current one, and is called
 /// again if the object changed meanwhile.
@@ -43,21 +55,28 @@ pub fn modify<'a>(
         options,
         part,
         applies: false,
+        sight: Sight::Fields,
         change,
     };
-    // Admission of a write may write to a quota, which is a write again: the type of its future ends here.
-    Box::pin(modification.carry_out(warnings))
+    modification.begin(warnings)
 }
 
 /// A change of the object that a call names.
-pub(super) struct Modification<'a> {
-    pub(super) app: &'a App,
-    pub(super) call: &'a Call,
-    pub(super) options: &'a WriteOptions,
-    pub(super) part: Part,
+pub struct Modification<'a> {
+    /// The server.
+    pub app: &'a App,
+    /// The request.
+    pub call: &'a Call,
+    /// Its options.
+    pub options: &'a WriteOptions,
+    /// What it is to.
+    pub part: Part,
     /// Whether it is a server-side apply, which says itself whose the fields are.
-    pub(super) applies: bool,
-    pub(super) change: &'a Change<'a>,
+    pub applies: bool,
+    /// What `change` looks at.
+    pub sight: Sight,
+    /// The change.
+    pub change: &'a Change<'a>,
 }
 
 /// How one try ended.
@@ -67,9 +86,14 @@ enum Try {
     Outdated,
 }
 
-impl Modification<'_> {
-    /// See [`modify`].
-    pub(super) async fn carry_out(self, warnings: Vec<String>) -> Result<Written, Status> {
+impl<'a> Modification<'a> {
+    /// See [`modify`]. Admission of a write may write to a quota, which is a write again: the type of its future
+    /// ends here.
+    pub fn begin(self, warnings: Vec<String>) -> BoxFuture<'a, Result<Written, Status>> {
+        Box::pin(self.carry_out(warnings))
+    }
+
+    async fn carry_out(self, warnings: Vec<String>) -> Result<Written, Status> {
         let Self { app, call, .. } = self;
         let kind = &call.kind;
         let key: Arc<str> = call.key().into();
@@ -103,8 +127,9 @@ impl Modification<'_> {
             ..
         } = *self;
         let kind = &call.kind;
-        let old = convert::value(kind, current);
-        let mut new = (self.change)(&old)?;
+        let (mut old, stored) = convert::apart(kind, current);
+        let rest = self.set_aside(&mut old);
+        let mut new = self.make(&mut old, &stored)?;
         let mut complaints = Vec::new();
         body::check_kind(&mut new, &kind.api_version, &kind.kind)?;
         body::shape(kind, &mut new, &mut complaints)?;
@@ -114,11 +139,16 @@ impl Modification<'_> {
         identity::keep_system_metadata(&mut new, &old);
         strategy::defaults(kind, &mut new);
         strategy::prepare_update(kind, part, &mut new, &old);
-        if !self.applies {
+        let ledger = if self.applies {
+            Ledger::take_from(&mut new)
+        } else {
             let writer = writer(kind, options, part, Timestamp::now());
             let reset = strategy::reset_fields(kind, part);
-            managed::track_update(&mut new, Some(&old), &kind.ty, &writer, reset);
-        }
+            let stored = stored.clone();
+            managed::track_update(&mut new, Some(&old), stored, &kind.ty, &writer, reset)
+        };
+        put_back(&mut new, rest.clone());
+        put_back(&mut old, rest);
         let attempt = Attempt {
             call,
             part,
@@ -130,16 +160,17 @@ impl Modification<'_> {
         admission::mutate(app, &attempt, &mut new)?;
         admission::complete(app, &attempt, &mut new);
         meta::set(&mut new, "resourceVersion", current.revision.to_string());
-        let written = |object, wire| {
+        let written = |object, ledger, wire| {
             Try::Written(Written {
                 object,
+                ledger,
                 wire,
                 created: false,
                 warnings,
             })
         };
-        if new == old {
-            return Ok(written(new, None));
+        if new == old && ledger == stored {
+            return Ok(written(new, ledger, None));
         }
         let errors = strategy::validate_update(kind, part, &new, &old);
         if !errors.is_empty() {
@@ -147,7 +178,7 @@ impl Modification<'_> {
         }
         let claims = admission::check(app, &attempt, &mut new).await?;
         if options.dry_run {
-            return Ok(written(new, None));
+            return Ok(written(new, ledger, None));
         }
         // What waits for deletion goes once nothing holds it back.
         let gone = delete::is_released(kind, &new);
@@ -160,7 +191,7 @@ impl Modification<'_> {
             };
             app.commit(write).await.map(|revision| (revision, None))
         } else {
-            store(app, kind, key, expect, &new)
+            store(app, kind, key, expect, &new, &ledger)
                 .await
                 .map(|(revision, stored)| (revision, Some(stored)))
         };
@@ -171,7 +202,7 @@ impl Modification<'_> {
                     admission::released(app, kind, &new).await;
                 }
                 let wire = stored.and_then(|stored| wire(kind, &stored, revision));
-                Ok(written(new, wire))
+                Ok(written(new, ledger, wire))
             }
             Err(StoreError::Conflict { .. }) => {
                 claims.give_back(app).await;
@@ -186,6 +217,32 @@ impl Modification<'_> {
                 Err(error::from_store(&other))
             }
         }
+    }
+
+    /// Takes out of the current object what the change does not see and cannot touch through this door.
+    fn set_aside(&self, old: &mut Value) -> Map<String, Value> {
+        let apart = self.sight == Sight::Status
+            && self.part == Part::Status
+            && self.call.kind.custom().is_none();
+        let Some(members) = old.as_object_mut().filter(|_| apart) else {
+            return Map::new();
+        };
+        let (seen, rest) = std::mem::take(members)
+            .into_iter()
+            .partition(|(key, _)| seen_with_status(key));
+        *members = seen;
+        rest
+    }
+
+    /// The new object, which has managed fields if they were sent.
+    fn make(&self, old: &mut Value, stored: &Ledger) -> Result<Value, Status> {
+        if self.sight != Sight::All {
+            return (self.change)(old);
+        }
+        stored.put_into(old);
+        let new = (self.change)(old);
+        meta::remove(old, "managedFields");
+        new
     }
 
     /// Whether the new object may replace no revision but the current one, since it is an update that
@@ -221,5 +278,16 @@ impl Modification<'_> {
     fn stale(&self) -> Status {
         let kind = &self.call.kind;
         Status::stale(&kind.group, &kind.plural, &self.call.path.name)
+    }
+}
+
+/// Whether a member of an object is there when its status is written.
+fn seen_with_status(key: &str) -> bool {
+    matches!(key, "apiVersion" | "kind" | "metadata" | "status")
+}
+
+fn put_back(object: &mut Value, rest: Map<String, Value>) {
+    if let Some(members) = object.as_object_mut() {
+        members.extend(rest);
     }
 }

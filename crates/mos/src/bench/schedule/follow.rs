@@ -91,8 +91,9 @@ impl Watch {
         mut seen: impl FnMut(&Change<'_>, Instant) + Send + 'static,
     ) -> Result<Self, Failure> {
         let separator = if path.contains('?') { '&' } else { '?' };
-        let path =
-            format!("{path}{separator}watch=true&allowWatchBookmarks=true&timeoutSeconds=3600");
+        let path = format!(
+            "{path}{separator}watch=true&allowWatchBookmarks=true&omitManagedFields=true&timeoutSeconds=3600"
+        );
         let (endpoint, mut version) = (endpoint.clone(), String::new());
         // The first one is opened here, so that whoever could not be watched is told so at once.
         let mut connection = endpoint.connect_multiplexed().await?;
