@@ -54,8 +54,7 @@ impl PodsByNode {
 
     /// Takes in a change of a pod.
     pub(crate) fn moved(&self, change: &Change<PodView>) {
-        let node =
-            |pod: &Option<Arc<PodView>>| pod.as_ref().and_then(|pod| pod.spec.node_name.clone());
+        let node = |pod: &Option<Arc<PodView>>| pod.as_ref().and_then(|pod| pod.node.clone());
         let (old, new) = (node(&change.old), node(&change.new));
         if old == new {
             return;
@@ -101,7 +100,7 @@ mod tests {
         let mut pod = PodView::default();
         pod.metadata.namespace = Some("default".into());
         pod.metadata.name = Some(format!("p{name}"));
-        pod.spec.node_name = node.map(|node| format!("n{node}").into());
+        pod.node = node.map(|node| format!("n{node}").into());
         pod
     }
 
@@ -122,7 +121,7 @@ mod tests {
                 for node in (0..3).map(|node| format!("n{node}")) {
                     let mut expected: Vec<Key> = pods
                         .values()
-                        .filter(|pod| pod.spec.node_name.as_deref() == Some(&*node))
+                        .filter(|pod| pod.node.as_deref() == Some(&*node))
                         .map(|pod| key_of(&pod.metadata))
                         .collect();
                     expected.sort();

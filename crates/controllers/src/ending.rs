@@ -33,12 +33,9 @@ pub(crate) enum How {
 /// What to change in the status of a pod before it is deleted; nothing if that is told already.
 fn status(pod: &PodView, why: Option<Why>, how: How, now: Timestamp) -> Option<Value> {
     let mut status = json!({});
-    let told = |condition: &crate::views::ConditionView| {
-        &*condition.type_ == "DisruptionTarget" && &*condition.status == "True"
-    };
     if let Some(why) = why
         && !pod.has_ended()
-        && !pod.status.conditions.iter().any(told)
+        && !pod.status.is_disrupted
     {
         let condition = json!({ "type": "DisruptionTarget", "status": "True", "reason": why.reason,
             "message": why.message, "lastTransitionTime": mosaic_api::time::format(now) });

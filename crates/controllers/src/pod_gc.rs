@@ -94,7 +94,7 @@ impl Ended {
         let ended = change
             .new
             .as_ref()
-            .is_some_and(|pod| pod.has_ended() && !pod.is_going());
+            .is_some_and(|pod| pod.has_ended() && !pod.is_terminating());
         if ended {
             let evicted = pod.status.reason.as_deref() == Some("Evicted");
             let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -128,15 +128,15 @@ enum Step {
 fn step(pod: &PodView, host: Option<Host>) -> Step {
     match host {
         _ if is_forced(pod) => Step::Keep,
-        None if pod.is_going() => Step::End(None),
-        Some(Host::OutOfService) if pod.is_going() => Step::End(Some(NODE_IS_OUT_OF_SERVICE)),
+        None if pod.is_terminating() => Step::End(None),
+        Some(Host::OutOfService) if pod.is_terminating() => Step::End(Some(NODE_IS_OUT_OF_SERVICE)),
         _ => Step::Keep,
     }
 }
 
 /// Whether a pod was ended by force before: it waits for finalizers, and for nothing that could be done here.
 fn is_forced(pod: &PodView) -> bool {
-    pod.is_going() && pod.metadata.deletion_grace_period_seconds == Some(0)
+    pod.is_terminating() && pod.metadata.deletion_grace_period_seconds == Some(0)
 }
 
 struct Collector {
@@ -213,8 +213,8 @@ fn saw_pod(change: &Change<PodView>, seen: &Seen, kept: usize, queue: &Queue<Wor
     let Some(pod) = &change.new else {
         return;
     };
-    match &pod.spec.node_name {
-        None if pod.is_going() => queue.add(Work::Pod(key_of(&pod.metadata))),
+    match &pod.node {
+        None if pod.is_terminating() => queue.add(Work::Pod(key_of(&pod.metadata))),
         None => {}
         Some(node) => {
             let mut hosts = seen.hosts.lock();
@@ -223,7 +223,7 @@ fn saw_pod(change: &Change<PodView>, seen: &Seen, kept: usize, queue: &Queue<Wor
                 .or_insert_with(|| Host::GoneSince(Instant::now()));
             match *host {
                 Host::InService => {}
-                Host::OutOfService if pod.is_going() => {
+                Host::OutOfService if pod.is_terminating() => {
                     queue.add(Work::Pod(key_of(&pod.metadata)));
                 }
                 Host::OutOfService => {}
@@ -250,9 +250,9 @@ impl Collector {
                 let Some(pod) = self.pods.get(&key) else {
                     return Ok(Next::Done);
                 };
-                let host = pod.spec.node_name.as_ref();
+                let host = pod.node.as_ref();
                 let host = host.and_then(|name| self.seen.hosts.lock().get(name).copied());
-                let host = if pod.spec.node_name.is_some() {
+                let host = if pod.node.is_some() {
                     host.or(Some(Host::InService))
                 } else {
                     None

@@ -168,7 +168,7 @@ fn came(change: &Change<PodView>, tainted: &Tainted, queue: &Queue<Key>) {
         return;
     }
     let is_tainted = |pod: &PodView| {
-        let node = pod.spec.node_name.as_deref();
+        let node = pod.node.as_deref();
         node.is_some_and(|node| tainted.contains_key(node))
     };
     let bears = |pod: &Option<Arc<PodView>>| {
@@ -184,14 +184,14 @@ fn came(change: &Change<PodView>, tainted: &Tainted, queue: &Queue<Key>) {
 
 impl Evictions {
     async fn reconcile(&self, key: Key) -> Result<Next> {
-        let pod = self.pods.get(&key).filter(|pod| !pod.is_going());
+        let pod = self.pods.get(&key).filter(|pod| !pod.is_terminating());
         let Some(pod) = pod else {
             self.leaving.lock().0.remove(&key);
             return Ok(Next::Done);
         };
         let (endures, silent) = {
             let tainted = self.tainted.lock();
-            let node = pod.spec.node_name.as_deref();
+            let node = pod.node.as_deref();
             let taints = node.and_then(|node| tainted.get(node));
             let is_silent = |taint: &TaintView| &*taint.key == UNREACHABLE;
             let silent = taints.is_some_and(|taints| taints.iter().any(is_silent));
@@ -230,7 +230,7 @@ impl Evictions {
 
     /// Says why a pod was deleted that is still there.
     async fn tell(&self, key: Key) -> Result<Next> {
-        if let Some(pod) = self.pods.get(&key).filter(|pod| pod.is_going()) {
+        if let Some(pod) = self.pods.get(&key).filter(|pod| pod.is_terminating()) {
             ending::tell(&self.client, &key, &pod, Some(WHY), How::Gracefully).await?;
         }
         Ok(Next::Done)

@@ -3,9 +3,11 @@
 //! Tens of thousands of pods are kept in memory, so this form leaves out whatever no plan depends on: who changed which
 //! field, foreign annotations, and almost all of the specification. It is read from a pod's JSON.
 
-mod read;
+pub mod read;
 
 pub(crate) use read::metadata;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
@@ -37,7 +39,7 @@ pub struct Pod {
     /// Its metadata, without managed fields and without annotations of others.
     pub metadata: ObjectMeta,
     /// The host that it is bound to.
-    pub node: Option<Box<str>>,
+    pub node: Option<Arc<str>>,
     /// The host that its node affinity names as the only one, as that of a daemon set's pod does.
     pub pinned: Option<Box<str>>,
     /// Where it is in its life.

@@ -94,8 +94,8 @@ impl Budgets {
             pod.as_ref().map(|pod| {
                 (
                     pod.metadata.uid.clone(),
-                    pod.is_ready(),
-                    pod.is_going(),
+                    pod.ready,
+                    pod.is_terminating(),
                     owner(pod),
                 )
             })
@@ -124,7 +124,7 @@ impl Budgets {
 }
 
 fn covers(selector: &LabelSelector, pod: &PodView) -> bool {
-    selector.matches(&*pod.labels)
+    selector.matches(pod.labels())
 }
 
 fn key_of(budget: &PodDisruptionBudget) -> Option<Key> {

@@ -197,7 +197,7 @@ fn disrupted_pods(
 fn is_healthy(pod: &PodView, disrupted: Option<&BTreeMap<String, Time>>) -> bool {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let is_disrupted = disrupted.is_some_and(|disrupted| disrupted.contains_key(name));
-    pod.metadata.deletion_timestamp.is_none() && !is_disrupted && pod.is_ready()
+    pod.metadata.deletion_timestamp.is_none() && !is_disrupted && pod.ready
 }
 
 /// Keeps the status of disruption budgets up to date.
@@ -354,29 +354,24 @@ async fn scale_of(
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::policy::v1::PodDisruptionBudgetSpec;
+    use mosaic_workloads::{Phase, Pod};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::views::{ConditionView, PodStatusView};
 
     fn pods(ready: usize, unready: usize) -> Vec<Arc<PodView>> {
         (0..ready + unready)
             .map(|index| {
-                let status = if index < ready { "True" } else { "False" };
-                let condition = ConditionView {
-                    type_: "Ready".into(),
-                    status: status.into(),
+                let mut planned = Pod {
+                    phase: Phase::Running,
+                    ready: index < ready,
+                    ..Pod::default()
                 };
-                let mut pod = PodView {
-                    status: PodStatusView {
-                        phase: Some("Running".into()),
-                        conditions: vec![condition],
-                        ..PodStatusView::default()
-                    },
+                planned.metadata.name = Some(format!("p{index}"));
+                Arc::new(PodView {
+                    planned: Arc::new(planned),
                     ..PodView::default()
-                };
-                pod.metadata.name = Some(format!("p{index}"));
-                Arc::new(pod)
+                })
             })
             .collect()
     }

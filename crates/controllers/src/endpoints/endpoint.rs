@@ -34,7 +34,7 @@ pub(super) fn is_terminating(pod: &PodView) -> bool {
 /// Whether the host of a pod exists. A pod without its host is dead, and will be collected; a service that
 /// does not ask for readiness has it as long as it is there.
 pub(super) fn is_on_known_host(service: &ServiceView, pod: &PodView, hosts: &Hosts) -> bool {
-    let host = pod.spec.node_name.as_deref();
+    let host = pod.node.as_deref();
     service.publishes_unready() || host.is_none_or(|host| hosts.contains_key(host))
 }
 
@@ -73,10 +73,10 @@ pub(super) fn endpoint(
         return None;
     }
     let address = address(pod, family)?;
-    let node_name = pod.spec.node_name.as_deref();
+    let node_name = pod.node.as_deref();
     let zone = node_name.and_then(|name| hosts.get(name)).cloned();
     let zone = zone.flatten();
-    let (serving, terminating) = (pod.is_ready(), is_terminating(pod));
+    let (serving, terminating) = (pod.ready, is_terminating(pod));
     Some(Endpoint {
         addresses: vec![address.to_string()],
         conditions: Some(EndpointConditions {

@@ -129,7 +129,7 @@ fn subsets(
             continue;
         }
         let members = by_numbers.entry(numbers).or_default();
-        let is_ready = service.publishes_unready() || pod.is_ready();
+        let is_ready = service.publishes_unready() || pod.ready;
         let list = if is_ready {
             &mut members.ready
         } else {
@@ -179,7 +179,7 @@ fn addresses(
         .map(|(ip, pod)| EndpointAddress {
             ip: ip.to_string(),
             hostname: endpoint::hostname(service, pod),
-            node_name: pod.spec.node_name.as_deref().map(str::to_owned),
+            node_name: pod.node.as_deref().map(str::to_owned),
             target_ref: Some(endpoint::reference(pod)),
         })
         .collect();

@@ -211,7 +211,7 @@ impl Controller {
     fn hosts_of(&self, pods: &[Arc<PodView>]) -> Hosts {
         let mut hosts = Hosts::new();
         let mut looked_for: HashSet<&str> = HashSet::new();
-        for name in pods.iter().filter_map(|pod| pod.spec.node_name.as_deref()) {
+        for name in pods.iter().filter_map(|pod| pod.node.as_deref()) {
             if !looked_for.insert(name) {
                 continue;
             }

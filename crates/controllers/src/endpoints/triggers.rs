@@ -76,7 +76,7 @@ impl Controller {
             index.set_service(&key_of(&service.metadata), service.selector(), []);
         }
         for pod in self.pods.all() {
-            index.pod_changed(&key_of(&pod.metadata), None, Some(&*pod.labels));
+            index.pod_changed(&key_of(&pod.metadata), None, Some(pod.labels()));
         }
         for service in services {
             self.request(shared, key_of(&service.metadata));
@@ -109,7 +109,7 @@ impl Controller {
             };
             let pods: Vec<_> = pods
                 .iter()
-                .map(|pod| (key_of(&pod.metadata).1, Some(&*pod.labels)))
+                .map(|pod| (key_of(&pod.metadata).1, Some(pod.labels())))
                 .collect();
             let pods = pods.iter().map(|(name, labels)| (name, *labels));
             index.set_service(&key, selector, pods);
@@ -168,7 +168,7 @@ impl Controller {
     pub(super) async fn hosts_changed(&self) -> Result<Next> {
         let hosts = std::mem::take(&mut self.shared.lock().hosts);
         let there = |pod: &Arc<PodView>| {
-            let host = pod.spec.node_name.as_deref();
+            let host = pod.node.as_deref();
             host.is_some_and(|host| hosts.contains(host))
         };
         let mut pods = self.pods.all();
@@ -178,7 +178,7 @@ impl Controller {
         for pod in pods {
             let namespace = key_of(&pod.metadata).0;
             let index = shared.index.as_ref();
-            let theirs = index.map(|index| index.selecting(&namespace, Some(&*pod.labels)));
+            let theirs = index.map(|index| index.selecting(&namespace, Some(pod.labels())));
             services
                 .entry(namespace)
                 .or_default()
@@ -273,7 +273,7 @@ impl Controller {
 }
 
 fn labels(pod: Option<&PodView>) -> Option<&BTreeMap<String, String>> {
-    pod.map(|pod| &*pod.labels)
+    pod.map(|pod| pod.labels())
 }
 
 /// What endpoints are made of, besides pods and hosts.
@@ -285,12 +285,13 @@ fn what_matters(service: &ServiceView) -> impl PartialEq + '_ {
 
 /// Whether no service would tell two states of a pod apart.
 fn is_same_to_services(old: &PodView, new: &PodView) -> bool {
-    old.labels == new.labels
+    old.metadata.labels == new.metadata.labels
         && old.metadata.uid == new.metadata.uid
+        && old.node == new.node
         && old.spec == new.spec
         && old.status.address == new.status.address
         && old.status.addresses == new.status.addresses
         && is_terminating(old) == is_terminating(new)
         && old.has_ended() == new.has_ended()
-        && old.is_ready() == new.is_ready()
+        && old.ready == new.ready
 }

@@ -311,7 +311,7 @@ impl Nodes {
         let Some(pod) = self.context.pods.get(&key) else {
             return Ok(Next::Done);
         };
-        let Some(node) = pod.spec.node_name.clone() else {
+        let Some(node) = pod.node.clone() else {
             return Ok(Next::Done);
         };
         let standing = self.ear.hearing.lock().standing(&node);
@@ -343,5 +343,5 @@ fn has_to_be_marked(pod: &PodView, node: &NodeView, standing: Standing) -> bool 
     // It is about to be deleted anyway.
     let leaves = eviction == Eviction::Go
         && pod.spec.tolerations.endure(&node.spec.taints) == Endures::For(Duration::ZERO);
-    pod.is_ready() && !pod.is_going() && !pod.has_ended() && !leaves
+    pod.ready && !pod.is_terminating() && !pod.has_ended() && !leaves
 }

@@ -217,12 +217,12 @@ impl Controller {
     /// The pods of the same controller that serve.
     fn candidates(&self, step: &MoveStatus) -> Vec<Candidate> {
         let pods = self.context.pods.controlled_by(&step.controller);
-        let serving = pods.iter().filter(|pod| pod.is_ready() && !pod.is_going());
+        let serving = pods.iter().filter(|pod| pod.ready && !pod.is_terminating());
         let candidates = serving.filter_map(|pod| {
             Some(Candidate {
                 name: pod.metadata.name.clone()?,
                 uid: pod.metadata.uid.clone()?,
-                host: pod.spec.node_name.as_ref()?.to_string(),
+                host: pod.node.as_ref()?.to_string(),
                 created: pod.metadata.creation_timestamp.as_ref()?.0,
             })
         });

@@ -9,6 +9,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     net::IpAddr,
+    ops::Deref,
     sync::{Arc, LazyLock},
 };
 
@@ -19,6 +20,10 @@ use k8s_openapi::{
 use kube::{
     Resource,
     core::{DynamicResourceScope, discovery::ApiResource},
+};
+use mosaic_workloads::pod::{
+    Pod,
+    read::{self, Parts, pod_metadata},
 };
 use serde::{Deserialize, Deserializer};
 
@@ -110,128 +115,137 @@ impl Resource for MetadataView {
     }
 }
 
-/// A pod, as far as it matters here. There are tens of thousands of them in memory: what many have in common is held
-/// once, and of their conditions only those that somebody asks for.
+/// A pod, as far as it matters here: what plans of workloads look at, and what others do. There are tens of thousands of
+/// them in memory: words that many say are held once, and of their conditions only those that somebody asks for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct PodView {
-    /// Its metadata, without annotations, managed fields and labels.
-    pub(crate) metadata: ObjectMeta,
-    /// Its labels.
-    pub(crate) labels: Labels,
-    /// What was asked for.
+    /// What plans of workloads look at.
+    pub(crate) planned: Arc<Pod>,
+    /// What else was asked for.
     pub(crate) spec: PodSpecView,
-    /// Its state.
+    /// What else is told of its state.
     pub(crate) status: PodStatusView,
 }
 
-/// The labels of many objects, held once.
-pub(crate) type Labels = Arc<BTreeMap<String, String>>;
+impl Deref for PodView {
+    type Target = Pod;
+
+    fn deref(&self) -> &Pod {
+        &self.planned
+    }
+}
+
+#[cfg(test)]
+impl std::ops::DerefMut for PodView {
+    fn deref_mut(&mut self) -> &mut Pod {
+        Arc::make_mut(&mut self.planned)
+    }
+}
 
 /// A word that many objects say.
 pub(crate) type Word = Arc<str>;
 
-static LABELS: LazyLock<Pool<BTreeMap<String, String>>> = LazyLock::new(|| Pool::new(4096));
 static WORDS: LazyLock<Pool<str>> = LazyLock::new(|| Pool::new(16_384));
 
 impl<'de> Deserialize<'de> for PodView {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Read {
-            #[serde(default, deserialize_with = "metadata")]
+            #[serde(default, deserialize_with = "pod_metadata")]
             metadata: ObjectMeta,
-            #[serde(default)]
-            spec: PodSpecView,
-            #[serde(default)]
-            status: PodStatusView,
+            spec: Option<ReadSpec>,
+            status: Option<ReadStatus>,
         }
-        let mut read = Read::deserialize(deserializer)?;
-        let labels = read.metadata.labels.take().unwrap_or_default();
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct ReadSpec {
+            #[serde(deserialize_with = "word")]
+            node_name: Option<Word>,
+            affinity: Option<read::Affinity>,
+            hostname: Option<String>,
+            subdomain: Option<String>,
+            #[serde(rename = "containers", deserialize_with = "named_ports")]
+            named_ports: Box<[NamedPort]>,
+            #[serde(rename = "initContainers", deserialize_with = "sidecar_ports")]
+            sidecar_ports: Box<[NamedPort]>,
+            tolerations: Tolerations,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct ReadStatus {
+            phase: Option<String>,
+            #[serde(deserialize_with = "word")]
+            reason: Option<Word>,
+            conditions: Option<Vec<read::Condition>>,
+            container_statuses: Option<Vec<read::Container>>,
+            init_container_statuses: Option<Vec<read::Container>>,
+            #[serde(rename = "podIPs", deserialize_with = "addresses")]
+            addresses: Box<[IpAddr]>,
+            #[serde(rename = "podIP", deserialize_with = "address")]
+            address: Option<IpAddr>,
+        }
+        let read = Read::deserialize(deserializer)?;
+        let spec = read.spec.unwrap_or_default();
+        let status = read.status.unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let disrupted = |condition: &read::Condition| {
+            condition.type_ == "DisruptionTarget" && condition.status == "True"
+        };
         Ok(Self {
-            metadata: read.metadata,
-            labels: LABELS.share(labels),
-            spec: read.spec,
-            status: read.status,
+            spec: PodSpecView {
+                hostname: spec.hostname,
+                subdomain: spec.subdomain,
+                named_ports: spec.named_ports,
+                sidecar_ports: spec.sidecar_ports,
+                tolerations: spec.tolerations,
+            },
+            status: PodStatusView {
+                reason: status.reason,
+                is_disrupted: conditions.iter().any(disrupted),
+                addresses: status.addresses,
+                address: status.address,
+            },
+            planned: Arc::new(Pod::of(
+                read.metadata,
+                Parts {
+                    node: spec.node_name,
+                    affinity: spec.affinity,
+                    phase: status.phase,
+                    conditions,
+                    containers: status.container_statuses.unwrap_or_default(),
+                    init_containers: status.init_container_statuses.unwrap_or_default(),
+                },
+            )),
         })
     }
 }
 
-/// What was asked for of a pod, as far as it matters here.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// What was asked for of a pod beyond what plans of workloads look at.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct PodSpecView {
-    /// The host that it is bound to.
-    #[serde(default, deserialize_with = "word")]
-    pub(crate) node_name: Option<Word>,
     /// Its name within its subdomain.
-    #[serde(default)]
     pub(crate) hostname: Option<String>,
     /// The headless service under which its name is found.
-    #[serde(default)]
     pub(crate) subdomain: Option<String>,
     /// The ports of its containers that have names.
-    #[serde(default, rename = "containers", deserialize_with = "named_ports")]
     pub(crate) named_ports: Box<[NamedPort]>,
     /// The ports of its sidecars that have names.
-    #[serde(default, rename = "initContainers", deserialize_with = "sidecar_ports")]
     pub(crate) sidecar_ports: Box<[NamedPort]>,
     /// What it tolerates of taints that drive pods away.
-    #[serde(default)]
     pub(crate) tolerations: Tolerations,
 }
 
-/// The state of a pod, as far as it matters here.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// What is told of the state of a pod beyond what plans of workloads look at.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct PodStatusView {
-    /// Where it is in its life.
-    #[serde(default, deserialize_with = "word")]
-    pub(crate) phase: Option<Word>,
-    /// Why, in one word, if that is told: `Evicted`.
-    #[serde(default, deserialize_with = "word")]
+    /// Why it is in its phase, in one word, if that is told: `Evicted`.
     pub(crate) reason: Option<Word>,
-    /// Those of [`POD_CONDITIONS`] that hold for it, or do not.
-    #[serde(default, deserialize_with = "pod_conditions")]
-    pub(crate) conditions: Vec<ConditionView>,
+    /// Whether its condition `DisruptionTarget` holds.
+    pub(crate) is_disrupted: bool,
     /// Its addresses. What is no address is left out.
-    #[serde(default, rename = "podIPs", deserialize_with = "addresses")]
     pub(crate) addresses: Box<[IpAddr]>,
     /// Its first address, which some hosts tell without the list.
-    #[serde(default, rename = "podIP", deserialize_with = "address")]
     pub(crate) address: Option<IpAddr>,
-}
-
-/// The conditions of pods that are read.
-const POD_CONDITIONS: [&str; 2] = ["Ready", "DisruptionTarget"];
-
-/// A condition of a pod.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ConditionView {
-    /// Which one.
-    pub(crate) type_: Word,
-    /// `True`, `False` or `Unknown`.
-    pub(crate) status: Word,
-}
-
-fn pod_conditions<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<ConditionView>, D::Error> {
-    #[derive(Deserialize)]
-    struct Read {
-        #[serde(default, rename = "type")]
-        type_: String,
-        #[serde(default)]
-        status: String,
-    }
-    let read = Option::<Vec<Read>>::deserialize(deserializer)?;
-    let asked_for = |condition: &Read| POD_CONDITIONS.contains(&condition.type_.as_str());
-    let kept = read.into_iter().flatten().filter(asked_for);
-    let kept = kept.map(|condition| ConditionView {
-        type_: WORDS.share(condition.type_),
-        status: WORDS.share(condition.status),
-    });
-    let mut kept: Vec<_> = kept.collect();
-    kept.shrink_to_fit();
-    Ok(kept)
 }
 
 /// An empty word is none.
@@ -243,22 +257,10 @@ fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Word>, D::E
 }
 
 impl PodView {
-    /// Whether it serves.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.status
-            .conditions
-            .iter()
-            .any(|condition| &*condition.type_ == "Ready" && &*condition.status == "True")
-    }
-
-    /// Whether it is being deleted.
-    pub(crate) fn is_going(&self) -> bool {
-        self.metadata.deletion_timestamp.is_some()
-    }
-
-    /// Whether it has ended.
-    pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"))
+    /// Its labels.
+    pub(crate) fn labels(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.metadata.labels.as_ref().unwrap_or(&NONE)
     }
 }
 
@@ -287,7 +289,7 @@ impl Resource for PodView {
     }
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+        &mut Arc::make_mut(&mut self.planned).metadata
     }
 }
 
@@ -321,19 +323,19 @@ mod tests {
             },
         }))
         .unwrap();
-        assert!(pod.is_ready() && !pod.has_ended());
+        assert!(pod.ready && !pod.has_ended());
         assert_eq!(pod.metadata.name.as_deref(), Some("a"));
-        assert_eq!((pod.metadata.labels, pod.labels.len()), (None, 1));
+        assert_eq!(pod.labels().len(), 1);
         assert_eq!(
-            (pod.metadata.annotations, pod.metadata.managed_fields),
-            (None, None)
+            (&pod.metadata.annotations, &pod.metadata.managed_fields),
+            (&None, &None)
         );
         let port = |name: &str, number| NamedPort {
             name: name.into(),
             protocol: "TCP".into(),
             number,
         };
-        assert_eq!(pod.spec.node_name.as_deref(), Some("n"));
+        assert_eq!(pod.node.as_deref(), Some("n"));
         assert_eq!(*pod.spec.named_ports, [port("http", 8080)]);
         assert_eq!(*pod.spec.sidecar_ports, [port("proxy", 2)]);
         let addresses: [IpAddr; 2] = ["10.1.0.1", "fd00::1"].map(|ip| ip.parse().unwrap());

@@ -9,14 +9,18 @@ use k8s_openapi::api::{
 use kube::{Api, Client, runtime::watcher};
 use mosaic_workloads::{Kind, Node, Pod, stateful_set::Claim};
 
-use crate::informer::{Fence, Informer, Key};
+use crate::{
+    informer::{Fence, Informer, Key},
+    views::PodView,
+};
 
 /// The longest that changes of pods are gathered.
 const LONGEST_GATHER: Duration = Duration::from_millis(250);
 
 /// Workloads and what they own.
 pub(super) struct Caches {
-    pub(super) pods: Arc<Informer<Pod>>,
+    /// Those of all controllers, which somebody else keeps up to date.
+    pub(super) pods: Arc<Informer<PodView>>,
     pub(super) nodes: Arc<Informer<Node>>,
     pub(super) deployments: Arc<Informer<Deployment>>,
     pub(super) replica_sets: Arc<Informer<ReplicaSet>>,
@@ -61,10 +65,10 @@ macro_rules! of_kind {
 }
 
 impl Caches {
-    /// Caches that know nothing until they run.
-    pub(super) fn new() -> Self {
+    /// Caches that know nothing until they run, beside the pods.
+    pub(super) fn new(pods: Arc<Informer<PodView>>) -> Self {
         Self {
-            pods: Informer::new(),
+            pods,
             nodes: Informer::new(),
             deployments: Informer::new(),
             replica_sets: Informer::new(),
@@ -81,7 +85,6 @@ impl Caches {
     pub(super) async fn run(&self, client: &Client) {
         let config = watcher::Config::default;
         tokio::join!(
-            self.pods.run(Api::all(client.clone()), config()),
             self.nodes.run(Api::all(client.clone()), config()),
             self.deployments.run(Api::all(client.clone()), config()),
             self.replica_sets.run(Api::all(client.clone()), config()),
@@ -110,6 +113,11 @@ impl Caches {
         );
     }
 
+    /// The pods that the owner with this UID controls.
+    pub(super) fn pods_of(&self, uid: &str) -> Vec<Arc<Pod>> {
+        planned(self.pods.controlled_by(uid))
+    }
+
     /// How long changes of the pods of an owner are gathered: the more there are, the dearer is a plan. A set of ten
     /// thousand is looked at ten times a second at most, one of thirty at once.
     pub(super) fn gather_pods(&self, owner: &str) -> Duration {
@@ -134,4 +142,9 @@ impl Caches {
     pub(super) async fn left(&self, kind: Kind, objects: &[(Key, String)]) {
         of_kind!(self, kind, informer => informer.left(objects).await);
     }
+}
+
+/// What plans look at of pods.
+pub(super) fn planned(pods: Vec<Arc<PodView>>) -> Vec<Arc<Pod>> {
+    pods.into_iter().map(|pod| pod.planned.clone()).collect()
 }

@@ -13,11 +13,11 @@ use k8s_openapi::{
 };
 use kube::{Client, core::Resource};
 use mosaic_api::LabelSelector;
-use mosaic_workloads::{Failure, Kind, Plan, daemon_set::Backoff};
+use mosaic_workloads::{Failure, Kind, Plan, Pod, daemon_set::Backoff};
 use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Caches, Pending, carry_out::CarryOut, triggers::Selectors};
+use super::{Caches, Pending, caches::planned, carry_out::CarryOut, triggers::Selectors};
 use crate::{
     context::Context,
     error::{Error, Result},
@@ -96,6 +96,16 @@ impl<W: Workload> Look<'_, W> {
             children.extend(informer.orphans(metadata.namespace.as_deref().unwrap_or_default()));
         }
         children
+    }
+
+    /// The pods among the children.
+    pub(super) fn pods(&self) -> Vec<Arc<Pod>> {
+        planned(self.children(&self.caches.pods))
+    }
+
+    /// Pods that are none of the children and have names which children were to have.
+    pub(super) fn taken_pods(&self) -> Vec<Arc<Pod>> {
+        planned(self.taken(Kind::Pod, &self.caches.pods))
     }
 
     /// Objects that are none of the children and have names which children were to have.

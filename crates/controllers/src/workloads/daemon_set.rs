@@ -11,7 +11,10 @@ use mosaic_workloads::{
 };
 
 use super::{Caches, Controller, Look, Workload};
-use crate::informer::{Change, Informer, key_of};
+use crate::{
+    caches::follow,
+    informer::{Change, Informer, key_of},
+};
 
 /// How long changes of hosts are gathered: they often come together.
 const GATHER: Duration = Duration::from_millis(50);
@@ -40,7 +43,7 @@ impl Workload for DaemonSets {
     fn listen(controller: &Arc<Controller<Self>>) {
         let caches = &controller.caches;
         let this = controller.clone();
-        caches.pods.listen(move |change| this.child_changed(change));
+        follow(&caches.pods, move |change| this.child_changed(change));
         let this = controller.clone();
         let revisions = &caches.revisions;
         revisions.listen(move |change| this.child_changed(change));
@@ -57,8 +60,8 @@ impl Workload for DaemonSets {
     fn plan(look: &Look<'_, Self>) -> Plan<DaemonSetStatus> {
         let mut revisions = look.children(&look.caches.revisions);
         revisions.extend(look.taken(Kind::ControllerRevision, &look.caches.revisions));
-        let mut pods = look.children(&look.caches.pods);
-        pods.extend(look.taken(Kind::Pod, &look.caches.pods));
+        let mut pods = look.pods();
+        pods.extend(look.taken_pods());
         daemon_set::plan(&daemon_set::Snapshot {
             set: look.object,
             pods: &pods,
@@ -80,7 +83,7 @@ impl Workload for DaemonSets {
         if deleted.peek().is_none() {
             return;
         }
-        let pods = look.children(&look.caches.pods);
+        let pods = look.pods();
         let failed: HashMap<&str, &Arc<Pod>> = pods
             .iter()
             .filter(|pod| pod.phase == mosaic_workloads::Phase::Failed)

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use mosaic_api::LabelSelector;
-use mosaic_workloads::{Kind, Plan, Pod, deployment, owner};
+use mosaic_workloads::{Kind, Plan, deployment, owner};
 
 use super::{Caches, Controller, Look, Workload};
-use crate::informer::{Change, Informer, Key, controller_of};
+use crate::{
+    caches::follow,
+    informer::{Change, Informer, Key, controller_of},
+    views::PodView,
+};
 
 /// Deployments.
 pub(super) struct Deployments;
@@ -32,7 +36,7 @@ impl Workload for Deployments {
         sets.listen(move |change| this.child_changed(change));
         let this = controller.clone();
         let pods = &controller.caches.pods;
-        pods.listen(move |change| {
+        follow(pods, move |change| {
             if let Some(key) = waits_for(&this, change) {
                 this.queue.add(key);
             }
@@ -44,8 +48,7 @@ impl Workload for Deployments {
         sets.extend(look.taken(Kind::ReplicaSet, &look.caches.replica_sets));
         let pods = if recreates(look.object) {
             let uids = sets.iter().filter_map(|set| set.metadata.uid.as_deref());
-            uids.flat_map(|uid| look.caches.pods.controlled_by(uid))
-                .collect()
+            uids.flat_map(|uid| look.caches.pods_of(uid)).collect()
         } else {
             Vec::new()
         };
@@ -65,7 +68,7 @@ fn recreates(deployment: &Deployment) -> bool {
 }
 
 /// The deployment that waits for a pod to be gone before it starts new ones.
-fn waits_for(controller: &Controller<Deployments>, change: &Change<Pod>) -> Option<Key> {
+fn waits_for(controller: &Controller<Deployments>, change: &Change<PodView>) -> Option<Key> {
     let old = change.old.as_deref()?;
     if change.new.as_deref().is_some_and(|new| !new.has_ended()) {
         return None;

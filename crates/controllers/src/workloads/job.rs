@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use mosaic_api::LabelSelector;
-use mosaic_workloads::{InFlight, Kind, Plan, job, owner};
+use mosaic_workloads::{InFlight, Plan, job, owner};
 
 use super::{Caches, Controller, Look, Workload};
-use crate::informer::Informer;
+use crate::{caches::follow, informer::Informer};
 
 /// Jobs.
 pub(super) struct Jobs;
@@ -34,12 +34,12 @@ impl Workload for Jobs {
     fn listen(controller: &Arc<Controller<Self>>) {
         let this = controller.clone();
         let pods = &controller.caches.pods;
-        pods.listen(move |change| this.child_changed(change));
+        follow(pods, move |change| this.child_changed(change));
     }
 
     fn plan(look: &Look<'_, Self>) -> Plan<JobStatus> {
-        let mut pods = look.children(&look.caches.pods);
-        pods.extend(look.taken(Kind::Pod, &look.caches.pods));
+        let mut pods = look.pods();
+        pods.extend(look.taken_pods());
         job::plan(&job::Snapshot {
             job: look.object,
             pods: &pods,

@@ -23,6 +23,7 @@ use mosaic_workloads::{Action, Pod, job};
 
 use super::Caches;
 use crate::{
+    caches::follow,
     context::Context,
     error::{Absent, Result},
     informer::{Key, controller_of, key_of},
@@ -61,7 +62,7 @@ fn waits(pod: &Pod) -> Waits<'_> {
 pub(super) async fn run(context: &Context, caches: &Arc<Caches>) {
     let (queue, requests) = runner::queue::<Key>();
     let (known, to) = (caches.clone(), queue.clone());
-    caches.pods.listen(move |change| {
+    follow(&caches.pods, move |change| {
         if let Some(pod) = change.new.as_deref()
             && may_be_orphan(&known, pod)
         {

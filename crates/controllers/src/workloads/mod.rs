@@ -33,7 +33,7 @@ use pending::Pending;
 
 /// Runs the controllers of all kinds of workloads.
 pub(crate) async fn run(context: Context) {
-    let caches = Arc::new(Caches::new());
+    let caches = Arc::new(Caches::new(context.pods.clone()));
     tokio::join!(
         Controller::<deployment::Deployments>::run(&context, &caches),
         Controller::<replica_set::ReplicaSets>::run(&context, &caches),

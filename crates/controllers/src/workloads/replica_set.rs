@@ -4,10 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
 use mosaic_api::LabelSelector;
-use mosaic_workloads::{InFlight, Kind, Plan, Pod, owner, replica_set};
+use mosaic_workloads::{InFlight, Plan, Pod, owner, replica_set};
 
 use super::{Caches, Controller, Look, Workload};
-use crate::informer::{Informer, controller_of};
+use crate::{
+    caches::follow,
+    informer::{Informer, controller_of},
+};
 
 /// ReplicaSets.
 pub(super) struct ReplicaSets;
@@ -33,13 +36,13 @@ impl Workload for ReplicaSets {
     fn listen(controller: &Arc<Controller<Self>>) {
         let this = controller.clone();
         let pods = &controller.caches.pods;
-        pods.listen(move |change| this.child_changed(change));
+        follow(pods, move |change| this.child_changed(change));
     }
 
     fn plan(look: &Look<'_, Self>) -> Plan<ReplicaSetStatus> {
-        let mut pods = look.children(&look.caches.pods);
+        let mut pods = look.pods();
         let siblings = siblings(look, &pods);
-        pods.extend(look.taken(Kind::Pod, &look.caches.pods));
+        pods.extend(look.taken_pods());
         replica_set::plan(&replica_set::Snapshot {
             set: look.object,
             pods: &pods,
@@ -64,6 +67,6 @@ fn siblings(look: &Look<'_, ReplicaSets>, pods: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
     sets.iter()
         .filter_map(|set| set.metadata.uid.as_deref())
         .filter(|uid| Some(*uid) != look.object.metadata.uid.as_deref())
-        .flat_map(|uid| look.caches.pods.controlled_by(uid))
+        .flat_map(|uid| look.caches.pods_of(uid))
         .collect()
 }

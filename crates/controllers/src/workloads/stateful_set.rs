@@ -10,7 +10,10 @@ use mosaic_workloads::{
 };
 
 use super::{Caches, Controller, Look, Workload};
-use crate::informer::{Change, Informer, key_of};
+use crate::{
+    caches::follow,
+    informer::{Change, Informer, key_of},
+};
 
 /// StatefulSets.
 pub(super) struct StatefulSets;
@@ -36,7 +39,7 @@ impl Workload for StatefulSets {
     fn listen(controller: &Arc<Controller<Self>>) {
         let caches = &controller.caches;
         let this = controller.clone();
-        caches.pods.listen(move |change| this.child_changed(change));
+        follow(&caches.pods, move |change| this.child_changed(change));
         let this = controller.clone();
         let revisions = &caches.revisions;
         revisions.listen(move |change| this.child_changed(change));
@@ -58,7 +61,7 @@ impl Workload for StatefulSets {
         revisions.extend(look.taken(Kind::ControllerRevision, &look.caches.revisions));
         stateful_set::plan(&stateful_set::Snapshot {
             set,
-            pods: &look.children(&look.caches.pods),
+            pods: &look.pods(),
             revisions: &revisions,
             claims: &claims,
             now: look.now,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use k8s_openapi::{Metadata, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::Resource;
 use mosaic_api::LabelSelector;
 use parking_lot::RwLock;
 
@@ -59,11 +60,11 @@ fn may_select_others(old: &ObjectMeta, new: &ObjectMeta) -> bool {
 }
 
 /// Whether a change may have made an object one that can be adopted.
-fn is_new_orphan<K: Metadata<Ty = ObjectMeta>>(change: &Change<K>) -> bool {
-    let Some(new) = change.new.as_deref().map(Metadata::metadata) else {
+fn is_new_orphan<K: Resource>(change: &Change<K>) -> bool {
+    let Some(new) = change.new.as_deref().map(Resource::meta) else {
         return false;
     };
-    let old = change.old.as_deref().map(Metadata::metadata);
+    let old = change.old.as_deref().map(Resource::meta);
     new.deletion_timestamp.is_none()
         && controller_of(new).is_none()
         && old.is_none_or(|old| {
@@ -106,10 +107,10 @@ impl<W: Workload> Controller<W> {
     }
 
     /// Asks for plans for the owner of a child that changed, and for whoever may adopt it.
-    pub(super) fn child_changed<K: Metadata<Ty = ObjectMeta>>(&self, change: &Change<K>) {
+    pub(super) fn child_changed<K: Resource>(&self, change: &Change<K>) {
         let mut last = None;
         for child in change.both() {
-            if let Some((key, uid)) = self.owner_of(child.metadata())
+            if let Some((key, uid)) = self.owner_of(child.meta())
                 && last.as_ref() != Some(&key)
             {
                 last = Some(key.clone());
@@ -119,7 +120,7 @@ impl<W: Workload> Controller<W> {
         if is_new_orphan(change)
             && let Some(new) = &change.new
         {
-            for key in self.selectors.selecting(new.metadata()) {
+            for key in self.selectors.selecting(new.meta()) {
                 self.may_adopt(key);
             }
         }

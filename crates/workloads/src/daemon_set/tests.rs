@@ -366,7 +366,7 @@ fn pods_for_hosts_that_do_not_exist_go_unless_they_are_bound() {
     world.add("bound", "lost", 1, json!({}));
     world.add("waiting", "lost", 1, json!({}));
     let waiting = Arc::make_mut(&mut world.pods[1]);
-    (waiting.node, waiting.pinned) = (None, waiting.node.take());
+    waiting.pinned = waiting.node.take().as_deref().map(Into::into);
     assert_eq!(world.steps(), ["delete waiting"]);
 }
 

@@ -1,6 +1,8 @@
 //! Reading pods from JSON.
+//!
+//! The parts are public for who reads more of a pod in the same pass (see [`Pod::of`]).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
@@ -32,12 +34,17 @@ pub(crate) fn metadata<'de, D: Deserializer<'de>>(
         generation: Option<i64>,
         creation_timestamp: Option<Time>,
         deletion_timestamp: Option<Time>,
+        deletion_grace_period_seconds: Option<i64>,
         finalizers: Option<Vec<String>>,
         labels: Option<BTreeMap<String, String>>,
         annotations: Option<BTreeMap<String, String>>,
         owner_references: Option<Vec<OwnerReference>>,
     }
-    let read = Read::deserialize(deserializer)?;
+    let mut read = Read::deserialize(deserializer)?;
+    // A list that is read has room for four, and most have one owner.
+    if let Some(owners) = &mut read.owner_references {
+        owners.shrink_to_fit();
+    }
     let annotations = read.annotations.and_then(|mut all| {
         all.retain(|key, _| kept.contains(&key.as_str()));
         (!all.is_empty()).then_some(all)
@@ -50,6 +57,7 @@ pub(crate) fn metadata<'de, D: Deserializer<'de>>(
         generation: read.generation,
         creation_timestamp: read.creation_timestamp,
         deletion_timestamp: read.deletion_timestamp,
+        deletion_grace_period_seconds: read.deletion_grace_period_seconds,
         finalizers: read.finalizers,
         labels: read.labels,
         annotations,
@@ -58,39 +66,57 @@ pub(crate) fn metadata<'de, D: Deserializer<'de>>(
     })
 }
 
+/// What is read of a pod's specification and status.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// `spec.nodeName`
+    pub node: Option<Arc<str>>,
+    /// `spec.affinity`
+    pub affinity: Option<Affinity>,
+    /// `status.phase`
+    pub phase: Option<String>,
+    /// `status.conditions`
+    pub conditions: Vec<Condition>,
+    /// `status.containerStatuses`
+    pub containers: Vec<Container>,
+    /// `status.initContainerStatuses`
+    pub init_containers: Vec<Container>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
-    node_name: Option<Box<str>>,
+    node_name: Option<Arc<str>>,
     affinity: Option<Affinity>,
 }
 
-#[derive(Default, Deserialize)]
+/// `spec.affinity`, as far as it names one host.
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Affinity {
+pub struct Affinity {
     node_affinity: Option<NodeAffinity>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct NodeAffinity {
     #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
     required: Option<NodeSelector>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct NodeSelector {
     node_selector_terms: Vec<Term>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Term {
     match_fields: Option<Vec<Requirement>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Requirement {
     key: String,
@@ -107,30 +133,34 @@ struct Status {
     init_container_statuses: Option<Vec<Container>>,
 }
 
-#[derive(Default, Deserialize)]
+/// A condition of a pod.
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Condition {
+pub struct Condition {
+    /// Which one.
     #[serde(rename = "type")]
-    type_: String,
-    status: String,
+    pub type_: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
     last_transition_time: Option<Time>,
 }
 
-#[derive(Default, Deserialize)]
+/// The status of a container.
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Container {
+pub struct Container {
     name: String,
     restart_count: i64,
     state: Option<State>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct State {
     terminated: Option<Terminated>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Terminated {
     exit_code: i32,
@@ -154,15 +184,14 @@ impl NodeSelector {
     }
 }
 
-impl Status {
-    fn containers(&self) -> impl Iterator<Item = &Container> {
-        let init = self.init_container_statuses.iter().flatten();
-        init.chain(self.container_statuses.iter().flatten())
+impl Parts {
+    fn all_containers(&self) -> impl Iterator<Item = &Container> {
+        self.init_containers.iter().chain(&self.containers)
     }
 
     fn end(&self) -> End {
         let ended = || {
-            self.containers().filter_map(|container| {
+            self.all_containers().filter_map(|container| {
                 let terminated = container.state.as_ref()?.terminated.as_ref()?;
                 Some((container, terminated))
             })
@@ -175,7 +204,7 @@ impl Status {
             container: container.name.clone(),
             code: end.exit_code,
         });
-        let conditions = self.conditions.iter().flatten();
+        let conditions = self.conditions.iter();
         End {
             at,
             exits: exits.collect(),
@@ -186,14 +215,55 @@ impl Status {
     }
 }
 
+impl Pod {
+    /// The pod with this metadata, of which the rest was read.
+    pub fn of(metadata: ObjectMeta, mut parts: Parts) -> Self {
+        let phase = match parts.phase.as_deref() {
+            Some("Running") => Phase::Running,
+            Some("Succeeded") => Phase::Succeeded,
+            Some("Failed") => Phase::Failed,
+            Some("Unknown") => Phase::Unknown,
+            _ => Phase::Pending,
+        };
+        let affinity = parts.affinity.take();
+        let pinned = affinity
+            .and_then(|affinity| affinity.node_affinity)
+            .and_then(|affinity| affinity.required)
+            .and_then(NodeSelector::host);
+        let ready = parts.conditions.iter().find(|c| c.type_ == "Ready");
+        let restarts = |container: &Container| {
+            u32::try_from(container.restart_count.max(0)).unwrap_or(u32::MAX)
+        };
+        let has_ended = matches!(phase, Phase::Succeeded | Phase::Failed);
+        Self {
+            metadata,
+            pinned,
+            phase,
+            ready: ready.is_some_and(|c| c.status == "True"),
+            ready_since: ready.and_then(|c| Some(c.last_transition_time.as_ref()?.0)),
+            restarts: parts
+                .all_containers()
+                .fold(0, |sum: u32, c| sum.saturating_add(restarts(c))),
+            most_restarts: parts.all_containers().map(restarts).max().unwrap_or(0),
+            end: has_ended.then(|| Box::new(parts.end())),
+            node: parts.node.filter(|name| !name.is_empty()),
+        }
+    }
+}
+
+/// Reads the metadata of a pod: without managed fields, and of the annotations only those that plans depend on.
+///
+/// # Errors
+/// If it is no metadata.
+pub fn pod_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    metadata(deserializer, &ANNOTATIONS)
+}
+
 impl<'de> Deserialize<'de> for Pod {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        fn kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-            metadata(deserializer, &ANNOTATIONS)
-        }
         #[derive(Deserialize)]
         struct Read {
-            #[serde(default, deserialize_with = "kept")]
+            #[serde(default, deserialize_with = "pod_metadata")]
             metadata: ObjectMeta,
             spec: Option<Spec>,
             status: Option<Status>,
@@ -201,35 +271,15 @@ impl<'de> Deserialize<'de> for Pod {
         let read = Read::deserialize(deserializer)?;
         let spec = read.spec.unwrap_or_default();
         let status = read.status.unwrap_or_default();
-        let phase = match status.phase.as_deref() {
-            Some("Running") => Phase::Running,
-            Some("Succeeded") => Phase::Succeeded,
-            Some("Failed") => Phase::Failed,
-            Some("Unknown") => Phase::Unknown,
-            _ => Phase::Pending,
+        let parts = Parts {
+            node: spec.node_name,
+            affinity: spec.affinity,
+            phase: status.phase,
+            conditions: status.conditions.unwrap_or_default(),
+            containers: status.container_statuses.unwrap_or_default(),
+            init_containers: status.init_container_statuses.unwrap_or_default(),
         };
-        let ready = status.conditions.iter().flatten();
-        let ready = ready.into_iter().find(|c| c.type_ == "Ready");
-        let restarts = |container: &Container| {
-            u32::try_from(container.restart_count.max(0)).unwrap_or(u32::MAX)
-        };
-        let affinity = spec.affinity.and_then(|affinity| affinity.node_affinity);
-        let has_ended = matches!(phase, Phase::Succeeded | Phase::Failed);
-        Ok(Self {
-            metadata: read.metadata,
-            node: spec.node_name.filter(|name| !name.is_empty()),
-            pinned: affinity
-                .and_then(|affinity| affinity.required)
-                .and_then(NodeSelector::host),
-            phase,
-            ready: ready.is_some_and(|c| c.status == "True"),
-            ready_since: ready.and_then(|c| Some(c.last_transition_time.as_ref()?.0)),
-            restarts: status
-                .containers()
-                .fold(0, |sum: u32, c| sum.saturating_add(restarts(c))),
-            most_restarts: status.containers().map(restarts).max().unwrap_or(0),
-            end: has_ended.then(|| Box::new(status.end())),
-        })
+        Ok(Self::of(read.metadata, parts))
     }
 }
 

@@ -223,7 +223,7 @@ fn pods_are_marked_that_nobody_can_vouch_for_and_that_stay() {
         serde_json::from_value(json!("2020-01-01T00:00:00Z")).unwrap();
     assert!(!has_to_be_marked(&going, &lost, SILENT));
     let mut ended = stays;
-    ended.status.phase = Some("Succeeded".into());
+    ended.phase = mosaic_workloads::Phase::Succeeded;
     assert!(!has_to_be_marked(&ended, &lost, SILENT));
 }
 
