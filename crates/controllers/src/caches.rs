@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Calls `listener` with every object that is there, and with every change from now on. Something may be
-/// told twice, and must then lead to nothing new.
+/// told twice, or late, after a change that came later: who depends on the order looks at what is in memory.
 pub(crate) fn follow<K>(
     informer: &Informer<K>,
     listener: impl Fn(&Change<K>) + Clone + Send + Sync + 'static,

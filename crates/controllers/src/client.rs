@@ -8,8 +8,9 @@ use http::{
 use kube::client::Body;
 use tower::{BoxError, Service, ServiceExt};
 
-/// A client of the API that this service is. Its watches leave out the managed fields, which no controller looks at and
-/// which are the larger part of most objects.
+/// A client of the API that this service is. Its watches leave out the managed fields, which no
+/// controller looks at there and which are the larger part of most objects. (Events are read by lists for when they were last
+/// written.)
 pub fn client<S, B>(service: S) -> kube::Client
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,

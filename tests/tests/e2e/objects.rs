@@ -307,6 +307,25 @@ fn a_status_is_the_same_by_whatever_kind_of_write() {
 }
 
 #[test]
+fn defaults_of_a_status_look_at_the_specification() {
+    let server = Server::shared();
+    let http = server.http();
+    let namespace = server.namespace("balanced");
+    let path = format!("/api/v1/namespaces/{namespace}/services");
+    let spec = json!({"type": "LoadBalancer", "ports": [{"port": 80}]});
+    let service = json!({"metadata": {"name": "one"}, "spec": spec});
+    http.post(&path, &service).ok();
+    let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}});
+    for kind in [PatchKind::Merge, PatchKind::Strategic] {
+        let service = http
+            .patch(kind, &format!("{path}/one/status"), &status)
+            .ok();
+        let ingress = &service["status"]["loadBalancer"]["ingress"][0];
+        assert_eq!(*ingress, json!({"ip": "192.0.2.1", "ipMode": "VIP"}));
+    }
+}
+
+#[test]
 fn an_object_is_what_it_was_after_a_restart() {
     let server = Server::start();
     let http = server.http();

@@ -106,7 +106,6 @@ pub async fn patch(app: &App, call: &Call, part: Part) -> Result<Response<Body>,
         call,
         options: &options,
         part,
-        applies: false,
         sight: patcher.sight(),
         change: &change,
     };
@@ -154,9 +153,8 @@ impl Patcher {
 
     /// What of an object the patch may touch or depend on.
     fn sight(&self) -> Sight {
-        let has = |members: &Map<String, Value>, seen: fn(&str) -> bool| {
-            members.keys().any(|key| key.starts_with('$') || seen(key))
-        };
+        let has_directive =
+            |members: &Map<String, Value>| members.keys().any(|key| key.starts_with('$'));
         let patch = match (&self.kind, &self.parsed) {
             (PatchKind::Merge | PatchKind::Strategic, Value::Object(patch)) => patch,
             // The operations of a JSON patch read as well.
@@ -164,12 +162,15 @@ impl Patcher {
         };
         let metadata = match patch.get("metadata") {
             None => false,
-            Some(Value::Object(metadata)) => has(metadata, |key| key == "managedFields"),
+            Some(Value::Object(metadata)) => {
+                metadata.contains_key("managedFields") || has_directive(metadata)
+            }
             Some(_) => true,
         };
-        if metadata || has(patch, |_| false) {
+        let is_of_status = |key: &String| matches!(key.as_str(), "metadata" | "status");
+        if metadata || has_directive(patch) {
             Sight::All
-        } else if has(patch, |key| !matches!(key, "metadata" | "status")) {
+        } else if !patch.keys().all(is_of_status) {
             Sight::Fields
         } else {
             Sight::Status
@@ -206,17 +207,15 @@ pub fn respond_with(call: &Call, mut written: Written) -> Response<Body> {
     } else {
         StatusCode::OK
     };
-    let json = match written.wire {
-        Some(wire) if call.accept.form == Form::Object => wire,
-        Some(wire) if call.accept.form == Form::Metadata => codec::metadata_only(&wire)
-            .unwrap_or_else(|| {
-                render::value(&call.kind, Form::Metadata, call.include(), written.object)
-            }),
-        _ => {
-            written.ledger.put_into(&mut written.object);
-            render::value(&call.kind, call.accept.form, call.include(), written.object)
-        }
+    let known = match (written.wire, call.accept.form) {
+        (Some(wire), Form::Object) => Some(wire),
+        (Some(wire), Form::Metadata) => codec::metadata_only(&wire),
+        _ => None,
     };
+    let json = known.unwrap_or_else(|| {
+        written.ledger.put_into(&mut written.object);
+        render::value(&call.kind, call.accept.form, call.include(), written.object)
+    });
     let mut response = respond::json_bytes(code, call.accept, json);
     respond::add_warnings(&mut response, &written.warnings);
     response

@@ -1,7 +1,7 @@
 //! The garbage collector: objects go with their owners.
 //!
 //! ```text
-//!  metadata watches of all kinds ──▶ Graph ──▶ queue of UIDs ──▶ ask the API ──▶ plan ──▶ act
+//!  metadata of all kinds ──▶ Graph ──▶ queue of UIDs ──▶ ask the API ──▶ plan ──▶ act
 //! ```
 //!
 //! The graph only says what is worth a look. What is done is decided on what the API says of the object
@@ -38,7 +38,7 @@ use crate::{
     context::Context,
     discovery::{Kind, Kinds},
     error::{Absent, Result},
-    informer::Change,
+    informer::{Change, key_of},
     runner::{self, Next, Queue},
     views::{MetadataView, PodView},
     watch,
@@ -172,15 +172,22 @@ impl Collector {
         async move {
             let listener = {
                 let (graph, queue) = (graph.clone(), queue.clone());
+                let pods = Arc::downgrade(&pods);
                 move |change: &Change<PodView>| {
-                    let mut graph = graph.lock();
-                    let uid = |pod: &Option<Arc<PodView>>| {
-                        let pod = pod.as_ref()?;
-                        pod.metadata.uid.as_deref().map(Uid::new)
+                    let (Some(pods), Some(pod)) = (pods.upgrade(), change.both().next()) else {
+                        return;
                     };
-                    let gone = uid(&change.old).filter(|old| Some(*old) != uid(&change.new));
-                    let mut look_at = gone.map(|uid| graph.remove(uid)).unwrap_or_default();
-                    if let Some(pod) = &change.new {
+                    let uid = |pod: &PodView| pod.metadata.uid.as_deref().map(Uid::new);
+                    let mut graph = graph.lock();
+                    // What is told may be older than what was told before; what is in memory now is not.
+                    let now = pods.get(&key_of(&pod.metadata));
+                    let stays = now.as_deref().and_then(uid);
+                    let gone = change.both().filter_map(uid);
+                    let mut look_at: Vec<Uid> = gone
+                        .filter(|uid| Some(*uid) != stays)
+                        .flat_map(|uid| graph.remove(uid))
+                        .collect();
+                    if let Some(pod) = now {
                         look_at.extend(graph.apply(id, &pod.metadata));
                     }
                     drop(graph);

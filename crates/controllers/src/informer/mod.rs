@@ -148,10 +148,13 @@ where
         loop {
             let mut events = pin!(watcher::watcher(api.clone(), config.clone()).default_backoff());
             let mut listed = None;
-            loop {
+            // Whether everything is to be read once more. What is being read is read to its end first: writes without
+            // an answer are frequent when the server has too much to do.
+            let mut again = false;
+            while !again || listed.is_some() {
                 tokio::select! {
                     biased;
-                    () = self.anew.notified() => break,
+                    () = self.anew.notified(), if !again => again = true,
                     event = events.next() => match event {
                         Some(Ok(event)) => self.take(event, &mut listed),
                         Some(Err(error)) => tracing::debug!(%error, "a watch was interrupted"),

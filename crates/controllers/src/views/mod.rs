@@ -116,7 +116,7 @@ impl Resource for MetadataView {
 }
 
 /// A pod, as far as it matters here: what plans of workloads look at, and what others do. There are tens of thousands of
-/// them in memory: words that many say are held once, and of their conditions only those that somebody asks for.
+/// them in memory: words that many say are held once.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct PodView {
     /// What plans of workloads look at.

@@ -1,5 +1,5 @@
-//! What many objects have in common, held once for all of them: the labels of a set's pods, the name of their host,
-//! the words of their states.
+//! What many objects have in common, held once for all of them: what pods tolerate, the name of their host, the
+//! words of their states.
 
 use std::{borrow::Borrow, collections::HashSet, hash::Hash, sync::Arc};
 

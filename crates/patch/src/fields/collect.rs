@@ -149,6 +149,9 @@ fn collect(value: &Value, ty: &Type, parent_there: bool) -> Vec<Node> {
                     children: FieldSet::from_nodes(children),
                 });
             }
+            // Of two items with the same key the first counts, as in a comparison.
+            nodes.sort_by(|left, right| left.key.cmp(&right.key));
+            nodes.dedup_by(|later, first| later.key == first.key);
             nodes
         }
     }

@@ -102,11 +102,12 @@ impl<'de> Visitor<'de> for &mut Reader {
                 owned = true;
                 continue;
             }
-            let key = match if self.canonical {
+            let read = if self.canonical {
                 Ok(Some(key))
             } else {
                 canonical(key)
-            } {
+            };
+            let key = match read {
                 Ok(Some(key)) => key,
                 Ok(None) => {
                     members.next_value::<IgnoredAny>()?;

@@ -124,6 +124,18 @@ fn a_new_builtin_object_owns_what_came_to_be_and_not_what_every_object_has() {
 }
 
 #[test]
+fn of_two_items_with_the_same_key_a_create_owns_the_first() {
+    let ports = json!([{"containerPort": 80, "name": "a"}, {"containerPort": 80, "hostPort": 1}]);
+    let containers = json!([{"name": "c", "ports": ports}]);
+    let new = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+    let fields = created(&new, &deployment()).into_fields_v1().to_string();
+    assert!(
+        fields.contains("f:name") && !fields.contains("f:hostPort"),
+        "{fields}"
+    );
+}
+
+#[test]
 fn a_new_custom_object_owns_its_spec_too() {
     let new = json!({"spec": {"size": 1}});
     assert_eq!(

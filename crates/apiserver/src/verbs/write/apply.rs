@@ -89,8 +89,7 @@ pub async fn apply(
             call,
             options,
             part,
-            applies: true,
-            sight: Sight::All,
+            sight: Sight::Owners,
             change: &change,
         };
         match modification.begin(warnings.clone()).await {

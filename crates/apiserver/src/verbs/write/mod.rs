@@ -153,7 +153,7 @@ pub struct Written {
     pub object: Value,
     /// Its managed fields.
     pub ledger: Ledger,
-    /// The same as bytes, where they are known: those that every later reader gets.
+    /// Both together as bytes, where they are known: those that every later reader gets.
     pub wire: Option<Bytes>,
     /// Whether the write created it.
     pub created: bool,

@@ -19,12 +19,11 @@ use crate::{
     verbs::{Call, body, delete},
 };
 
-/// Makes a new object of the current one, both in served form. If the new one has a `resourceVersion`,
+/// Makes a new object of the current one, both in served form and as far as the change sees it (see [`Sight`]). If the new one has a `resourceVersion`,
 /// it must be the current one.
 pub type Change<'a> = dyn Fn(&Value) -> Result<Value, Status> + Sync + 'a;
 
-/// How much of the current object a change looks at. What it does not see stays as it is, and need be neither copied
-/// nor compared.
+/// How much of the current object a change looks at. The less, the less is read and copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sight {
     /// Only its metadata, without the managed fields, and its status.
@@ -33,6 +32,8 @@ pub enum Sight {
     Fields,
     /// Everything.
     All,
+    /// Everything; and it says itself whose the fields are, as server-side apply does.
+    Owners,
 }
 
 /// Changes the object that a call names: `change` makes a new object of the current one, and is called
@@ -54,7 +55,6 @@ pub fn modify<'a>(
         call,
         options,
         part,
-        applies: false,
         sight: Sight::Fields,
         change,
     };
@@ -71,8 +71,6 @@ pub struct Modification<'a> {
     pub options: &'a WriteOptions,
     /// What it is to.
     pub part: Part,
-    /// Whether it is a server-side apply, which says itself whose the fields are.
-    pub applies: bool,
     /// What `change` looks at.
     pub sight: Sight,
     /// The change.
@@ -139,7 +137,7 @@ impl<'a> Modification<'a> {
         identity::keep_system_metadata(&mut new, &old);
         strategy::defaults(kind, &mut new);
         strategy::prepare_update(kind, part, &mut new, &old);
-        let ledger = if self.applies {
+        let ledger = if self.sight == Sight::Owners {
             Ledger::take_from(&mut new)
         } else {
             let writer = writer(kind, options, part, Timestamp::now());
@@ -219,11 +217,12 @@ impl<'a> Modification<'a> {
         }
     }
 
-    /// Takes out of the current object what the change does not see and cannot touch through this door.
+    /// Takes out of the current object what the change does not see and cannot touch through this door. This is for the
+    /// reports of hosts, of which there are thousands in a second; defaults of other kinds' statuses look at the specification.
     fn set_aside(&self, old: &mut Value) -> Map<String, Value> {
-        let apart = self.sight == Sight::Status
-            && self.part == Part::Status
-            && self.call.kind.custom().is_none();
+        let kind = &self.call.kind;
+        let is_reported = kind.is("", "Pod") || kind.is("", "Node");
+        let apart = is_reported && self.sight == Sight::Status && self.part == Part::Status;
         let Some(members) = old.as_object_mut().filter(|_| apart) else {
             return Map::new();
         };
@@ -236,7 +235,7 @@ impl<'a> Modification<'a> {
 
     /// The new object, which has managed fields if they were sent.
     fn make(&self, old: &mut Value, stored: &Ledger) -> Result<Value, Status> {
-        if self.sight != Sight::All {
+        if matches!(self.sight, Sight::Status | Sight::Fields) {
             return (self.change)(old);
         }
         stored.put_into(old);
