@@ -104,7 +104,7 @@ pub async fn run(client: kube::Client, options: Options, shutdown: CancellationT
                 controllers(Context::new(client.clone(), options.clone()))
             }),
             elector("mosaic-scheduler").run(shutdown.clone(), || {
-                scheduling::run(client.clone(), &options.identity)
+                scheduler(client.clone(), options.identity.clone())
             }),
         );
     };
@@ -117,6 +117,16 @@ pub async fn run(client: kube::Client, options: Options, shutdown: CancellationT
         () = presence.keep() => {}
     }
     presence.end().await;
+}
+
+/// The scheduler, in a task of its own: a decision that takes long must not hold up the leases. Dropping the future stops
+/// it. Returns if it fails as it should not.
+async fn scheduler(client: kube::Client, identity: String) {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { scheduling::run(client, &identity).await });
+    if let Some(Err(failure)) = tasks.join_next().await {
+        tracing::error!(%failure, "the scheduler failed; it is started again");
+    }
 }
 
 /// All controllers; dropping the future stops them. Returns if one of them fails as none should.

@@ -6,12 +6,13 @@ use std::{
     fmt::Debug,
     future::poll_fn,
     hash::Hash,
+    panic::AssertUnwindSafe,
     pin::pin,
     time::Duration,
 };
 
 use futures::{
-    StreamExt,
+    FutureExt, StreamExt,
     channel::mpsc::{self, UnboundedReceiver, UnboundedSender},
     future::BoxFuture,
     stream::FuturesUnordered,
@@ -19,12 +20,15 @@ use futures::{
 use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use tokio::time::Instant;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The wait after the first failure of a key; it doubles with each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 /// The longest wait between two tries of a key that fails.
 const LAST_RETRY: Duration = Duration::from_secs(60);
+
+/// The longest that a key waits: a clock has an end, and what users ask for may lie beyond it.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What follows a reconciliation that worked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +70,8 @@ impl<K> Queue<K> {
         // It fails when the worker is gone, and with it the need for the key.
         let _ = self.0.unbounded_send(ScheduleRequest {
             message,
-            run_at: Instant::now() + delay,
+            // Whoever wanted to wait longer looks again.
+            run_at: Instant::now() + delay.min(LONGEST_WAIT),
         });
     }
 }
@@ -132,7 +137,11 @@ pub(crate) async fn work<K, F, Fut>(
             }
             Some(key) = next => {
                 busy.insert(key.clone());
-                let result = reconcile(key.clone());
+                let result = AssertUnwindSafe(reconcile(key.clone())).catch_unwind();
+                // An object that nobody was prepared for must not stop the work on all others.
+                let result = result.map(|done| {
+                    done.unwrap_or_else(|_| Err(Error::Other("a step panicked".to_owned())))
+                });
                 running.push(Box::pin(async move { (key, result.await) }));
             }
             else => return,
@@ -150,7 +159,6 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::error::Error;
 
     #[test]
     fn retries_wait_longer_and_longer_but_not_for_ever() {
@@ -158,6 +166,27 @@ mod tests {
         assert_eq!(retry_after(2), Duration::from_millis(100));
         assert_eq!(retry_after(u32::MAX), LAST_RETRY);
         assert!((1..100).all(|n| retry_after(n) <= retry_after(n + 1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_an_endless_wait_nor_a_panic_stops_the_work() {
+        let (queue, requests) = queue::<u8>();
+        let (done, mut seen) = mpsc::unbounded();
+        queue.add_after(0, Duration::MAX);
+        queue.add(1);
+        queue.add(2);
+        let worked = work("test", 1, &queue, requests, |key| {
+            let done = done.clone();
+            async move {
+                assert_ne!(key, 1, "for this test");
+                let _ = done.unbounded_send(key);
+                Ok(Next::After(Duration::MAX))
+            }
+        });
+        tokio::select! {
+            () = worked => panic!("the work ended"),
+            key = seen.next() => assert_eq!(key, Some(2)),
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -171,11 +171,11 @@ fn came(change: &Change<PodView>, tainted: &Tainted, queue: &Queue<Key>) {
         let node = pod.node.as_deref();
         node.is_some_and(|node| tainted.contains_key(node))
     };
-    let bears = |pod: &Option<Arc<PodView>>| {
-        pod.as_ref()
-            .map(|pod| (pod.metadata.uid.clone(), pod.spec.clone()))
-    };
-    if bears(&change.old) != bears(&change.new)
+    fn bears(pod: &PodView) -> impl PartialEq + '_ {
+        (&pod.metadata.uid, &pod.node, &pod.spec.tolerations)
+    }
+    let bears = |pod| Option::<&Arc<PodView>>::map(pod, |pod| bears(pod));
+    if bears(change.old.as_ref()) != bears(change.new.as_ref())
         && let Some(pod) = change.both().find(|pod| is_tainted(pod))
     {
         queue.add(key_of(&pod.metadata));
@@ -268,6 +268,43 @@ mod tests {
         assert_eq!(step(&other, within(10), 209), Step::Wait(seconds(10)));
         assert_eq!(step(&other, within(10), 219), Step::Leave);
         assert_eq!(step(&other, within(0), 219), Step::Leave);
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_comes_to_a_tainted_host_is_looked_at() {
+        use futures::StreamExt;
+        let pod = |node: Option<&str>, tolerations: Value, phase: &str| -> Option<Arc<PodView>> {
+            let pod = json!({ "metadata": { "name": "p", "namespace": "d", "uid": "1" },
+                "spec": { "nodeName": node, "tolerations": tolerations }, "status": { "phase": phase } });
+            Some(Arc::new(serde_json::from_value(pod).unwrap()))
+        };
+        let taint = json!({ "key": "k", "effect": "NoExecute" });
+        let taints: Vec<TaintView> = vec![serde_json::from_value(taint).unwrap()];
+        let tainted = Tainted::from([("lost".into(), taints)]);
+        let none = || json!([]);
+        let all = json!([{ "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5 }]);
+        for (old, new, expected) in [
+            (pod(None, none(), ""), pod(Some("lost"), none(), ""), true),
+            (pod(None, none(), ""), pod(Some("well"), none(), ""), false),
+            (None, pod(Some("lost"), none(), ""), true),
+            (
+                pod(Some("lost"), none(), ""),
+                pod(Some("lost"), all, ""),
+                true,
+            ),
+            (
+                pod(Some("lost"), none(), ""),
+                pod(Some("lost"), none(), "Running"),
+                false,
+            ),
+            (pod(Some("lost"), none(), ""), None, true),
+        ] {
+            let (queue, mut requests) = runner::queue::<Key>();
+            let change = Change { old, new };
+            came(&change, &tainted, &queue);
+            drop(queue);
+            assert_eq!(requests.next().await.is_some(), expected, "{change:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! The syntax of strings that hold something else.
 
-/// Whether the text is RFC 3339 with seconds, an optional fraction and an offset.
+/// Whether the text is RFC 3339 with seconds, an optional fraction and an offset, and a moment that can be reckoned with:
+/// the last two days of the year 9999 are none.
 pub(crate) fn is_date_time(text: &str) -> bool {
+    has_form_of_date_time(text) && text.parse::<jiff::Timestamp>().is_ok()
+}
+
+fn has_form_of_date_time(text: &str) -> bool {
     let bytes = text.as_bytes();
     let Some((date, rest)) = bytes.split_at_checked(10) else {
         return false;
@@ -127,6 +132,7 @@ mod tests {
             "2024-01-01T24:00:00Z",
             "2024-01-01T00:00:00",
             "2024-01-01T00:00:00.Z",
+            "9999-12-31T23:59:59Z",
         ] {
             assert!(!is_date_time(wrong), "{wrong}");
         }

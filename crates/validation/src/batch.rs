@@ -21,6 +21,9 @@ const NOT_NEGATIVE: [&str; 7] = [
     "maxFailedIndexes",
 ];
 
+/// The longest hostname.
+const MAX_HOSTNAME: usize = 63;
+
 /// A job, whose selector has been generated already.
 pub(crate) fn job(job: &Node, e: &mut Errors) {
     let spec = job.get("spec");
@@ -32,6 +35,27 @@ pub(crate) fn job(job: &Node, e: &mut Errors) {
         e.required(&selector, "");
     }
     job_spec(&spec, e);
+    indexed_hosts(job, e);
+}
+
+/// Pods of an indexed job have its name and their index as hostname, which is a label of DNS.
+fn indexed_hosts(job: &Node, e: &mut Errors) {
+    let spec = job.get("spec");
+    let completions = spec.get("completions").int_or_zero();
+    if spec.get("completionMode").str() != "Indexed" || completions <= 0 {
+        return;
+    }
+    let metadata = job.get("metadata");
+    let name = metadata.get("name");
+    let hostname = format!("{}-{}", name.str(), completions - 1);
+    if hostname.len() > MAX_HOSTNAME {
+        e.invalid(
+            &name,
+            format!(
+                "its pods would have the hostname {hostname}: must be no more than {MAX_HOSTNAME} characters"
+            ),
+        );
+    }
 }
 
 fn job_spec(spec: &Node, e: &mut Errors) {
@@ -190,6 +214,28 @@ fn exit_codes(codes: &Node, pod: &Node, e: &mut Errors) {
     }
 }
 
+/// Whether the text is a list of indexes and runs of them, such as `0,2-4`, in ascending order.
+fn are_indexes(text: &str) -> bool {
+    let mut next = 0_i64;
+    !text.is_empty()
+        && text.split(',').all(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number = |text: &str| {
+                let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                text.parse::<i64>().ok().filter(|_| plain)
+            };
+            let is_run = part.contains('-');
+            match (number(first), number(last)) {
+                (Some(first), Some(last)) => {
+                    let fits = next <= first && (!is_run || first < last);
+                    next = last.saturating_add(1);
+                    fits
+                }
+                _ => false,
+            }
+        })
+}
+
 fn success_policy(spec: &Node, indexed: bool, e: &mut Errors) {
     let policy = spec.get("successPolicy");
     if !policy.is_set() {
@@ -209,6 +255,13 @@ fn success_policy(spec: &Node, indexed: bool, e: &mut Errors) {
             e.required(
                 &rule,
                 "at least one of succeededCount or succeededIndexes must be specified",
+            );
+        }
+        let indexes = rule.get("succeededIndexes");
+        if indexes.is_set() && !are_indexes(indexes.str()) {
+            e.invalid(
+                &indexes,
+                "must be indexes and runs of them in ascending order, such as 0,2-4",
             );
         }
     }

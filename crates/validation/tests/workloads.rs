@@ -354,6 +354,32 @@ fn jobs_are_checked() {
         errors,
         ["spec.completions: Required value: when completion mode is Indexed"]
     );
+    let indexed = with(
+        &job(),
+        &[
+            ("/spec/completionMode", json!("Indexed")),
+            ("/spec/completions", json!(11)),
+        ],
+    );
+    for (indexes, right) in [
+        ("0", true),
+        ("0,2-4,9", true),
+        ("", false),
+        ("0-2,foo", false),
+        ("5-3", false),
+        ("3,1", false),
+        ("2-4,4", false),
+        ("+1", false),
+    ] {
+        let policy = json!({"rules": [{"succeededIndexes": indexes}]});
+        let errors = create(&of, &with(&indexed, &[("/spec/successPolicy", policy)]));
+        assert_eq!(errors.is_empty(), right, "{indexes}: {errors:?}");
+    }
+    for (letters, right) in [(60, true), (61, false)] {
+        let name = json!("n".repeat(letters));
+        let errors = create(&of, &with(&indexed, &[("/metadata/name", name)]));
+        assert_eq!(errors.is_empty(), right, "{letters}: {errors:?}");
+    }
     check_updates(
         &of,
         &job(),

@@ -65,9 +65,11 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// Whether it controls the object with this metadata.
+    /// Whether it controls the object with this metadata: one of its own namespace.
     pub fn controls(&self, child: &ObjectMeta) -> bool {
-        !self.uid().is_empty() && controller(child).is_some_and(|owner| owner.uid == self.uid())
+        !self.uid().is_empty()
+            && child.namespace == self.metadata.namespace
+            && controller(child).is_some_and(|owner| owner.uid == self.uid())
     }
 }
 

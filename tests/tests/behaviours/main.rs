@@ -33,6 +33,7 @@ mod job_retries;
 mod job_suspends;
 mod objects;
 mod replica_set_adopts;
+mod replica_set_counts_its_own;
 mod replica_set_releases;
 mod replica_set_scales_down;
 mod scheduling_chooses_hosts;

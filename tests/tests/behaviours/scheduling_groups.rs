@@ -55,3 +55,36 @@ fn all_or_none() {
         items(pods).iter().all(|pod| is(pod, "Ready"))
     });
 }
+
+#[test]
+fn one_of_a_group_makes_no_room_for_itself_alone() {
+    let cluster = Cluster::start(1, &["--cpu", "4"]);
+    let kubectl = cluster.namespace("pod-groups-room");
+    let class = r#"
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: high}
+value: 1000
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: low}
+spec:
+  containers: [{name: a, image: "a:1", resources: {requests: {cpu: "3"}}}]
+"#;
+    kubectl.run_with_input("apply -f -", class).ok();
+    kubectl.run("wait --for=condition=Ready pod/low").ok();
+    let important = |name: &str, size| {
+        pod(name, name, size).replace("spec:\n", "spec:\n  priorityClassName: high\n")
+    };
+    let lone = important("lone", 2);
+    kubectl.run_with_input("apply -f -", &lone).ok();
+    event(&kubectl, "lone", "FailedScheduling");
+    // One that needs no others does make room, later than the one that must not.
+    let single = important("single", 1).replace("mosaic/pod-group: single, ", "");
+    kubectl.run_with_input("apply -f -", &single).ok();
+    until(&kubectl, "pod single", |pod| is(pod, "Ready"));
+    let lone = get(&kubectl, "pod lone");
+    assert!(lone["spec"]["nodeName"].is_null());
+    assert!(lone["status"]["nominatedNodeName"].is_null(), "{lone}");
+}

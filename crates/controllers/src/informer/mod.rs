@@ -233,13 +233,12 @@ where
         self.objects.read().in_namespace(namespace)
     }
 
-    /// The objects that the owner with this UID controls.
-    pub(crate) fn controlled_by(&self, uid: &str) -> Vec<Arc<K>> {
-        let objects = self.objects.read();
-        objects.some(objects.by_controller.get(uid))
+    /// The objects in a namespace that the owner there with this UID controls. What is elsewhere and says so is nobody's.
+    pub(crate) fn controlled_by(&self, namespace: &str, uid: &str) -> Vec<Arc<K>> {
+        self.objects.read().controlled_by(namespace, uid)
     }
 
-    /// How many objects the owner with this UID controls.
+    /// About how many objects the owner with this UID controls.
     pub(crate) fn count_controlled_by(&self, uid: &str) -> usize {
         let objects = self.objects.read();
         objects.by_controller.get(uid).map_or(0, BTreeSet::len)

@@ -91,6 +91,18 @@ impl<K: Resource> Objects<K> {
             .collect()
     }
 
+    pub(super) fn controlled_by(&self, namespace: &str, uid: &str) -> Vec<Arc<K>> {
+        let Some(keys) = self.by_controller.get(uid) else {
+            return Vec::new();
+        };
+        let first: Key = (Arc::from(namespace), Arc::from(""));
+        keys.range(first..)
+            .take_while(|(of, _)| **of == *namespace)
+            .filter_map(|key| self.by_key.get(key))
+            .cloned()
+            .collect()
+    }
+
     pub(super) fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
         let first: Key = (Arc::from(namespace), Arc::from(""));
         self.by_key
@@ -204,12 +216,15 @@ mod tests {
                     controller_of(&object.metadata).map(|owner| owner.uid.clone())
                 };
                 for uid in (0..3).map(|owner| format!("uid-{owner}")) {
-                    let found: Vec<_> = objects.some(objects.by_controller.get(uid.as_str()));
-                    let expected: Vec<_> = model
-                        .values()
-                        .filter(|object| owner(object).as_ref() == Some(&uid))
-                        .collect();
-                    prop_assert_eq!(found.iter().map(|o| &**o).collect::<Vec<_>>(), expected);
+                    for namespace in (0..3).map(|namespace| format!("ns-{namespace}")) {
+                        let found = objects.controlled_by(&namespace, &uid);
+                        let expected: Vec<_> = model
+                            .values()
+                            .filter(|object| owner(object).as_ref() == Some(&uid))
+                            .filter(|object| object.metadata.namespace.as_ref() == Some(&namespace))
+                            .collect();
+                        prop_assert_eq!(found.iter().map(|o| &**o).collect::<Vec<_>>(), expected);
+                    }
                 }
                 for namespace in (0..3).map(|namespace| format!("ns-{namespace}")) {
                     let of_namespace = |object: &&ConfigMap| {

@@ -216,7 +216,8 @@ impl Controller {
 
     /// The pods of the same controller that serve.
     fn candidates(&self, step: &MoveStatus) -> Vec<Candidate> {
-        let pods = self.context.pods.controlled_by(&step.controller);
+        let pods = &self.context.pods;
+        let pods = pods.controlled_by(&step.namespace, &step.controller);
         let serving = pods.iter().filter(|pod| pod.ready && !pod.is_terminating());
         let candidates = serving.filter_map(|pod| {
             Some(Candidate {

@@ -129,6 +129,14 @@ async fn schedule(client: Client, events: Events) {
     }
 }
 
+/// A pod that has a host, and waits for volumes there.
+struct Waiting {
+    uid: Arc<str>,
+    host: Arc<str>,
+    /// How long it waits.
+    until: Instant,
+}
+
 struct Scheduler {
     client: Client,
     events: Events,
@@ -136,8 +144,8 @@ struct Scheduler {
     writes: FuturesUnordered<BoxFuture<'static, Outcome>>,
     /// What pods that are stuck were told last, and when.
     told: HashMap<PodKey, (String, Instant)>,
-    /// Pods that have a host and wait for volumes there, until when.
-    waiting: HashMap<PodKey, (Arc<str>, Instant)>,
+    /// Pods that have a host and wait for volumes there.
+    waiting: HashMap<PodKey, Waiting>,
 }
 
 /// What to tell of a pod that asks for a profile which is none.
@@ -221,7 +229,12 @@ impl Scheduler {
             return self.bind(pod, host);
         }
         let until = Instant::now() + VOLUMES;
-        self.waiting.insert(pod.key.clone(), (host.clone(), until));
+        let waiting = Waiting {
+            uid: pod.uid.clone(),
+            host: host.clone(),
+            until,
+        };
+        self.waiting.insert(pod.key.clone(), waiting);
         let (client, key) = (self.client.clone(), pod.key.clone());
         let host = host.clone();
         self.writes.push(Box::pin(async move {
@@ -264,28 +277,35 @@ impl Scheduler {
 
     /// Binds those whose volumes have come.
     fn volumes_may_be_there(&mut self) {
-        let ready: Vec<(PodKey, Arc<str>)> = self
+        let ready: Vec<PodKey> = self
             .waiting
             .iter()
             .filter(|(key, _)| {
                 let pod = self.state.cluster.pod(key);
                 pod.is_none_or(|pod| self.claims_without_volume(pod).is_empty())
             })
-            .map(|(key, (host, _))| (key.clone(), host.clone()))
+            .map(|(key, _)| key.clone())
             .collect();
-        for (key, host) in ready {
-            self.waiting.remove(&key);
-            if let Some(pod) = self.state.cluster.pod(&key).cloned()
+        for key in ready {
+            let waiting = self.waiting.remove(&key);
+            let pod = self.state.cluster.pod(&key).cloned();
+            // A pod of the same name that came since has not been given that host.
+            if let (Some(pod), Some(waiting)) = (pod, waiting)
                 && pod.node.is_none()
+                && pod.uid == waiting.uid
+                && self.state.cluster.host_of(&key) == Some(&waiting.host)
             {
-                self.bind(&pod, &host);
+                self.bind(&pod, &waiting.host);
             }
         }
     }
 
     fn stuck(&mut self, pod: &Pod, why: Arc<Explanation>) {
         let now = Instant::now();
-        self.make_room(pod);
+        // Room for one of a group is of no use to it as long as the others have none.
+        if pod.group.is_none() {
+            self.make_room(pod);
+        }
         self.state.queue.stuck(pod.key.clone(), why, now);
         self.tell(&pod.key, now);
     }
@@ -401,12 +421,15 @@ impl Scheduler {
         let late: Vec<PodKey> = self
             .waiting
             .iter()
-            .filter(|(_, (_, until))| *until <= now)
+            .filter(|(_, waiting)| waiting.until <= now)
             .map(|(key, _)| key.clone())
             .collect();
         for key in late {
-            self.waiting.remove(&key);
-            self.state.forget(&key, now);
+            let waiting = self.waiting.remove(&key);
+            let pod = self.state.cluster.pod(&key);
+            if pod.is_some_and(|pod| waiting.is_some_and(|waiting| waiting.uid == pod.uid)) {
+                self.state.forget(&key, now);
+            }
         }
     }
 }

@@ -124,8 +124,9 @@ impl State {
             self.queue.remove(&key);
             self.leave_group(&pod);
             if has_host && matters {
-                // What it takes may be less than before, or be about to be given back.
-                if before.is_some() {
+                // What it takes may be less than before, or be about to be given back. That its object has come to say where it
+                // is gives nothing back.
+                if before.is_some_and(|old| old.node.is_some() || old.class != pod.class) {
                     self.hint(Hint::Removed(pod.clone()));
                 }
                 self.hint(Hint::Placed(pod));

@@ -113,9 +113,9 @@ impl Caches {
         );
     }
 
-    /// The pods that the owner with this UID controls.
-    pub(super) fn pods_of(&self, uid: &str) -> Vec<Arc<Pod>> {
-        planned(self.pods.controlled_by(uid))
+    /// The pods in a namespace that the owner there with this UID controls.
+    pub(super) fn pods_of(&self, namespace: &str, uid: &str) -> Vec<Arc<Pod>> {
+        planned(self.pods.controlled_by(namespace, uid))
     }
 
     /// How long changes of the pods of an owner are gathered: the more there are, the dearer is a plan. A set of ten

@@ -90,12 +90,17 @@ impl<W: Workload> Look<'_, W> {
     where
         K: kube::Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
-        let metadata = self.object.meta();
-        let mut children = informer.controlled_by(metadata.uid.as_deref().unwrap_or_default());
+        let uid = self.object.meta().uid.as_deref().unwrap_or_default();
+        let mut children = informer.controlled_by(self.namespace(), uid);
         if self.adopts {
-            children.extend(informer.orphans(metadata.namespace.as_deref().unwrap_or_default()));
+            children.extend(informer.orphans(self.namespace()));
         }
         children
+    }
+
+    /// The namespace that it is in, and all that belongs to it.
+    pub(super) fn namespace(&self) -> &str {
+        self.object.meta().namespace.as_deref().unwrap_or_default()
     }
 
     /// The pods among the children.

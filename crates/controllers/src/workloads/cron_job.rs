@@ -31,7 +31,7 @@ impl Workload for CronJobs {
         let uid = look.object.metadata.uid.as_deref().unwrap_or_default();
         cron_job::plan(&cron_job::Snapshot {
             cron_job: look.object,
-            jobs: &look.caches.jobs.controlled_by(uid),
+            jobs: &look.caches.jobs.controlled_by(look.namespace(), uid),
             in_flight: &InFlight::default(),
             now: look.now,
         })

@@ -48,7 +48,8 @@ impl Workload for Deployments {
         sets.extend(look.taken(Kind::ReplicaSet, &look.caches.replica_sets));
         let pods = if recreates(look.object) {
             let uids = sets.iter().filter_map(|set| set.metadata.uid.as_deref());
-            uids.flat_map(|uid| look.caches.pods_of(uid)).collect()
+            uids.flat_map(|uid| look.caches.pods_of(look.namespace(), uid))
+                .collect()
         } else {
             Vec::new()
         };

@@ -76,8 +76,13 @@ pub(super) async fn run(context: &Context, caches: &Arc<Caches>) {
             change.old.as_ref().and_then(uid),
             change.new.as_ref().and_then(uid),
         );
+        let namespace = change
+            .both()
+            .find_map(|job| job.metadata.namespace.as_deref());
         if let Some(gone) = old.filter(|old| Some(old) != new.as_ref()) {
-            let pods = known.pods.controlled_by(&gone);
+            let pods = known
+                .pods
+                .controlled_by(namespace.unwrap_or_default(), &gone);
             pods.iter().for_each(|pod| to.add(key_of(&pod.metadata)));
         }
     });

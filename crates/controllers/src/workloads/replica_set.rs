@@ -63,10 +63,13 @@ fn siblings(look: &Look<'_, ReplicaSets>, pods: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
     let Some(owner) = controller_of(&look.object.metadata) else {
         return Vec::new();
     };
-    let sets = look.caches.replica_sets.controlled_by(&owner.uid);
+    let sets = look
+        .caches
+        .replica_sets
+        .controlled_by(look.namespace(), &owner.uid);
     sets.iter()
         .filter_map(|set| set.metadata.uid.as_deref())
         .filter(|uid| Some(*uid) != look.object.metadata.uid.as_deref())
-        .flat_map(|uid| look.caches.pods_of(uid))
+        .flat_map(|uid| look.caches.pods_of(look.namespace(), uid))
         .collect()
 }

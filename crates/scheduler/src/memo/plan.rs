@@ -92,6 +92,7 @@ impl Plan {
                 .collect();
             keys.sort_unstable();
             keys.dedup();
+            let keys: Arc<[u32]> = keys.into();
             for constraint in same() {
                 let spread = self.spread_by(memo, state, class, constraint, &keys);
                 if required {
@@ -116,7 +117,7 @@ impl Plan {
             let scope = ScopeKey {
                 affinity: Some(self.affinity),
                 tolerations: None,
-                keys: Vec::new(),
+                keys: Arc::default(),
                 topology,
             };
             let scope = memo.scope(state, scope);
@@ -138,13 +139,13 @@ impl Plan {
         state: &State,
         class: &Class,
         constraint: &SpreadConstraint,
-        keys: &[u32],
+        keys: &Arc<[u32]>,
     ) -> Spread {
         let topology = memo.topology(state, &constraint.topology_key);
         let key = ScopeKey {
             affinity: constraint.honors_affinity.then_some(self.affinity),
             tolerations: constraint.honors_taints.then_some(self.tolerations),
-            keys: keys.to_vec(),
+            keys: keys.clone(),
             topology,
         };
         let scope = memo.scope(state, key);
@@ -194,7 +195,7 @@ fn near(memo: &mut Memo, state: &State, term: &PodTerm, matcher: &Arc<Matcher>) 
     let key = ScopeKey {
         affinity: None,
         tolerations: None,
-        keys: Vec::new(),
+        keys: Arc::default(),
         topology,
     };
     let scope = memo.scope(state, key);

@@ -43,7 +43,7 @@ pub(crate) struct ScopeKey {
     /// Those whose taints are tolerated.
     pub tolerations: Option<u32>,
     /// Those that have all these labels.
-    pub keys: Vec<u32>,
+    pub keys: Arc<[u32]>,
     /// The label whose values are the domains.
     pub topology: u32,
 }

@@ -205,8 +205,15 @@ pub(crate) fn tolerations(list: &Node, e: &mut Errors) {
     }
 }
 
+/// The most constraints on how a pod is spread. Kubernetes has no bound; each is looked at for each host.
+const MAX_SPREAD: usize = 128;
+
 /// How a pod is spread.
 pub(super) fn topology_spread(list: &Node, e: &mut Errors) {
+    if list.len() > MAX_SPREAD {
+        e.too_many(list, MAX_SPREAD);
+        return;
+    }
     let mut seen = HashSet::new();
     for constraint in list.items() {
         let skew = constraint.get("maxSkew");

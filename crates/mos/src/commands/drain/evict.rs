@@ -219,9 +219,12 @@ impl Eviction<'_> {
     }
 
     async fn follow_once(&self, told: &watch::Sender<There>) -> Result<(), ApiError> {
+        // Not by the labels: a pod that is on its way out and gets others is not gone.
+        let of_host = |(key, _): &&(&str, String)| *key != "labelSelector";
+        let mut query: Query = self.query.iter().filter(of_host).cloned().collect();
         let list = self
             .client
-            .list(self.pods, None, Form::Objects, &self.query)
+            .list(self.pods, None, Form::Objects, &query)
             .await?;
         let items = list.get("items").and_then(Value::as_array);
         let there = items
@@ -229,7 +232,6 @@ impl Eviction<'_> {
             .flatten()
             .map(|pod| meta::uid(pod).to_owned());
         told.send_replace(Some(there.collect()));
-        let mut query = self.query.clone();
         query.push(("resourceVersion", meta::resource_version(&list).to_owned()));
         let events = self
             .client
