@@ -8,9 +8,9 @@
 //!
 //! Of all processes that run them, the one that holds the lease `kube-system/mosaic-controllers` is at
 //! work ([`leader`]); the others wait. The scheduler has a lease of its own. A controller that finds
-//! nothing to do costs nothing but its watches: of objects, only pods and hosts are kept, as far as
-//! controllers look at them and once for all of them (`caches`), and the few bytes per object that the
-//! garbage collector needs.
+//! nothing to do costs nothing but its watches: of objects, only pods and hosts are kept (`caches`),
+//! workloads and what they own, each as far as controllers look at it, and the few bytes per object that
+//! the garbage collector needs.
 
 mod aggregation;
 mod api_servers;

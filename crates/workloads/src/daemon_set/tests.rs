@@ -124,7 +124,7 @@ impl World {
         let hash = owner::label(&revision.metadata, REVISION_HASH).unwrap();
         let mut pod = json!({
             "metadata": {
-                "name": name, "uid": name, "labels": {"app": "log", REVISION_HASH: hash},
+                "name": name, "namespace": "shop", "uid": name, "labels": {"app": "log", REVISION_HASH: hash},
                 "creationTimestamp": format!("2026-01-01T0{number}:00:00Z"),
                 "ownerReferences": [{
                     "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "log", "uid": "set", "controller": true,

@@ -40,7 +40,7 @@ fn merge(into: &mut Value, from: Value) {
 fn pod(name: &str, more: Value) -> Arc<Pod> {
     let mut pod = json!({
         "metadata": {
-            "name": name, "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z",
+            "name": name, "namespace": "shop", "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z",
             "labels": {"app": "web", "tier": "front"},
             "ownerReferences": [{
                 "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "set", "controller": true,

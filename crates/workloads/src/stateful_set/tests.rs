@@ -113,7 +113,7 @@ impl World {
     fn pod(&self, ordinal: i32, revision: i64, is: Is) -> Arc<Pod> {
         let mut pod = json!({
             "metadata": {
-                "name": format!("db-{ordinal}"), "uid": format!("u{ordinal}"),
+                "name": format!("db-{ordinal}"), "namespace": "shop", "uid": format!("u{ordinal}"),
                 "labels": {
                     "app": "db", POD_NAME: format!("db-{ordinal}"), POD_INDEX: ordinal.to_string(),
                     REVISION: self.revision(revision),
@@ -490,7 +490,7 @@ fn with_claims(more: Value) -> Value {
 }
 
 fn claim_of(name: &str, owners: Value, deleting: bool) -> Arc<Claim> {
-    let mut claim = json!({"metadata": {"name": name, "uid": name, "ownerReferences": owners}});
+    let mut claim = json!({"metadata": {"name": name, "namespace": "shop", "uid": name, "ownerReferences": owners}});
     if deleting {
         claim["metadata"]["deletionTimestamp"] = json!(NOW);
     }
