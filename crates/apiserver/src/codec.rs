@@ -11,7 +11,7 @@ use mosaic_patch::managed::Ledger;
 use mosaic_store::Revision;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeSeed, MapAccess, Visitor},
 };
 use serde_json::{Map, Value, value::RawValue};
 
@@ -241,36 +241,16 @@ pub fn without_managed_fields(wire: &Bytes) -> Bytes {
 /// Where the member with the managed fields begins and ends, key included; none if there is none.
 fn managed_fields(wire: &[u8]) -> Option<(usize, usize)> {
     const KEY: &[u8] = b"\"managedFields\":";
-    /// Stops at the managed fields, and holds their text.
-    struct Find<'a, 'de>(&'a mut Option<&'de RawValue>);
-
-    impl<'de> Visitor<'de> for Find<'_, 'de> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-            while let Some(key) = members.next_key::<&str>()? {
-                if key == "managedFields" {
-                    *self.0 = Some(members.next_value()?);
-                    // What comes after them is not looked at.
-                    return Err(serde::de::Error::custom("found"));
-                }
-                members.next_value::<IgnoredAny>()?;
-            }
-            Ok(())
-        }
+    #[derive(Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow, default, rename = "managedFields")]
+        managed_fields: Option<&'a RawValue>,
     }
-
     // As in `metadata_only`.
     let at = memchr::memmem::find(wire, METADATA)? + METADATA.len() - 1;
-    let metadata = wire.get(at..)?;
-    let mut found = None;
-    let mut reader = serde_json::Deserializer::from_slice(metadata);
-    let _ = reader.deserialize_map(Find(&mut found));
-    let text = found?.get();
+    let mut reader = serde_json::Deserializer::from_slice(wire.get(at..)?);
+    let metadata = Metadata::deserialize(&mut reader).ok()?;
+    let text = metadata.managed_fields?.get();
     // The text is a part of the bytes.
     let offset = (text.as_ptr() as usize).checked_sub(wire.as_ptr() as usize)?;
     let start = offset.checked_sub(KEY.len())?;

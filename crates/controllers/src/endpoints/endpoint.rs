@@ -26,11 +26,6 @@ pub(super) fn is_reachable(pod: &PodView) -> bool {
     !pod.has_ended() && pod.addresses().next().is_some()
 }
 
-/// Whether it is on its way out.
-pub(super) fn is_terminating(pod: &PodView) -> bool {
-    pod.metadata.deletion_timestamp.is_some()
-}
-
 /// Whether the host of a pod exists. A pod without its host is dead, and will be collected; a service that
 /// does not ask for readiness has it as long as it is there.
 pub(super) fn is_on_known_host(service: &ServiceView, pod: &PodView, hosts: &Hosts) -> bool {
@@ -76,7 +71,7 @@ pub(super) fn endpoint(
     let node_name = pod.node.as_deref();
     let zone = node_name.and_then(|name| hosts.get(name)).cloned();
     let zone = zone.flatten();
-    let (serving, terminating) = (pod.ready, is_terminating(pod));
+    let (serving, terminating) = (pod.ready, pod.is_terminating());
     Some(Endpoint {
         addresses: vec![address.to_string()],
         conditions: Some(EndpointConditions {

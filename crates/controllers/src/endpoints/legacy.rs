@@ -113,7 +113,7 @@ fn subsets(
     };
     let mut by_numbers: BTreeMap<Numbers, Members<'_>> = BTreeMap::new();
     for pod in pods {
-        let is_welcome = service.publishes_unready() || !endpoint::is_terminating(pod);
+        let is_welcome = service.publishes_unready() || !pod.is_terminating();
         if !is_welcome
             || !endpoint::is_reachable(pod)
             || !endpoint::is_on_known_host(service, pod, hosts)

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Controller, Shared,
-    endpoint::{is_reachable, is_terminating, zone},
+    endpoint::{is_reachable, zone},
     index::Index,
     labels::{MANAGED_BY, MIRROR_MANAGER, SERVICE_NAME, SLICE_MANAGER},
     ledger::Object,
@@ -291,7 +291,7 @@ fn is_same_to_services(old: &PodView, new: &PodView) -> bool {
         && old.spec == new.spec
         && old.status.address == new.status.address
         && old.status.addresses == new.status.addresses
-        && is_terminating(old) == is_terminating(new)
+        && old.is_terminating() == new.is_terminating()
         && old.has_ended() == new.has_ended()
         && old.ready == new.ready
 }

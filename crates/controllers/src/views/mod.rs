@@ -13,10 +13,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use k8s_openapi::{
-    NamespaceResourceScope,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
-};
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Resource,
     core::{DynamicResourceScope, discovery::ApiResource},
@@ -44,38 +41,7 @@ pub(crate) struct MetadataView {
 
 /// Reads metadata without annotations and managed fields.
 pub(crate) fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Read {
-        name: Option<String>,
-        namespace: Option<String>,
-        uid: Option<String>,
-        resource_version: Option<String>,
-        creation_timestamp: Option<Time>,
-        deletion_timestamp: Option<Time>,
-        deletion_grace_period_seconds: Option<i64>,
-        finalizers: Option<Vec<String>>,
-        labels: Option<BTreeMap<String, String>>,
-        owner_references: Option<Vec<OwnerReference>>,
-    }
-    let mut read = Read::deserialize(deserializer)?;
-    // A list that is read has room for four, and most have one owner.
-    if let Some(owners) = &mut read.owner_references {
-        owners.shrink_to_fit();
-    }
-    Ok(ObjectMeta {
-        name: read.name,
-        namespace: read.namespace,
-        uid: read.uid,
-        resource_version: read.resource_version,
-        creation_timestamp: read.creation_timestamp,
-        deletion_timestamp: read.deletion_timestamp,
-        deletion_grace_period_seconds: read.deletion_grace_period_seconds,
-        finalizers: read.finalizers,
-        labels: read.labels,
-        owner_references: read.owner_references,
-        ..ObjectMeta::default()
-    })
+    read::metadata(deserializer, &[])
 }
 
 impl Resource for MetadataView {

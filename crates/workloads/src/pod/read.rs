@@ -20,7 +20,10 @@ const ANNOTATIONS: [&str; 4] = [
 ];
 
 /// Reads metadata without managed fields, and of the annotations only those named.
-pub(crate) fn metadata<'de, D: Deserializer<'de>>(
+///
+/// # Errors
+/// If it is no metadata.
+pub fn metadata<'de, D: Deserializer<'de>>(
     deserializer: D,
     kept: &[&str],
 ) -> Result<ObjectMeta, D::Error> {
