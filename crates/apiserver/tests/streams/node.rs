@@ -21,7 +21,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -185,9 +185,18 @@ async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Response<Body> {
     }
 }
 
-/// An answer that breaks off in the middle.
+/// Told once somebody has read the first half of the [`broken`] answer.
+pub static HALF_IS_READ: Notify = Notify::const_new();
+
+/// An answer that breaks off in the middle, when its first half has arrived: a connection that is given up takes along what
+/// it has not sent yet.
 fn broken() -> Response<Body> {
-    let mut response = reply(200, "half");
+    let half = stream::once(async { Ok(Frame::data(Bytes::from("half"))) });
+    let end = stream::once(async {
+        HALF_IS_READ.notified().await;
+        Ok(Frame::data(Bytes::new()))
+    });
+    let mut response = Response::new(StreamBody::new(half.chain(end)).boxed_unsync());
     response
         .headers_mut()
         .insert("content-length", HeaderValue::from_static("8"));

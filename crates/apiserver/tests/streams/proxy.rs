@@ -12,6 +12,7 @@ use tokio_tungstenite::{
 };
 
 use crate::cluster::{Cluster, websocket};
+use crate::node;
 
 const BASE: &str = "/api/v1/namespaces/default";
 
@@ -165,5 +166,9 @@ async fn an_answer_that_breaks_off_does_not_pass_for_a_whole_one() {
         .send(Some(&admin), request.body(Bytes::new()).unwrap())
         .await;
     assert_eq!(response.status(), 200);
-    assert!(response.into_body().collect().await.is_err());
+    let mut body = response.into_body();
+    let half = body.frame().await.unwrap().unwrap();
+    assert_eq!(half.into_data().unwrap(), "half");
+    node::HALF_IS_READ.notify_one();
+    assert!(body.collect().await.is_err());
 }
