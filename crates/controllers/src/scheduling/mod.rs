@@ -72,7 +72,7 @@ pub(crate) async fn snapshot(client: &Client) -> Cluster {
     let mut state = State::default();
     while !state.is_complete() {
         match changes.next().await {
-            Some(change) => state.take(change),
+            Some(change) => state.take(change, Instant::now()),
             None => break,
         }
     }
@@ -89,6 +89,7 @@ async fn schedule(client: Client, events: Events) {
         told: HashMap::new(),
         waiting: HashMap::new(),
     };
+    let began = Instant::now();
     let mut wake = interval(WAKE);
     wake.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -100,10 +101,12 @@ async fn schedule(client: Client, events: Events) {
                 scheduler.ended(outcome);
             }
             Some(change) = changes.next() => {
-                scheduler.state.take(change);
+                // Pods that were there before this began to look have waited since then, and go by their age.
+                let now = if scheduler.state.is_complete() { Instant::now() } else { began };
+                scheduler.state.take(change, now);
                 for _ in 0..CHANGES {
                     match changes.next().now_or_never() {
-                        Some(Some(change)) => scheduler.state.take(change),
+                        Some(Some(change)) => scheduler.state.take(change, now),
                         _ => break,
                     }
                 }
@@ -186,7 +189,7 @@ impl Scheduler {
         let why = match decide_group(&mut self.state.cluster, &pods, profile) {
             GroupDecision::Place(places) => {
                 for (key, host) in places {
-                    self.state.queue.remove(&key);
+                    self.state.queue.take_out(&key);
                     if let Some(pod) = self.state.cluster.pod(&key).cloned() {
                         self.place(&pod, &host);
                     }
@@ -206,16 +209,31 @@ impl Scheduler {
                 }),
                 ..(*explanation).clone()
             }),
-            GroupDecision::Incomplete { present, wanted } => Arc::new(Explanation {
-                pod: Some(format!(
+            GroupDecision::Incomplete { present, wanted } => {
+                let why = format!(
                     "group {} waits for all of its pods: {present} of {wanted} are there",
                     group.1
-                )),
-                ..Explanation::default()
-            }),
+                );
+                let why = Explanation {
+                    pod: Some(why),
+                    ..Explanation::default()
+                };
+                return self.incomplete(&pods, &Arc::new(why));
+            }
         };
         for pod in &pods {
             self.stuck(pod, why.clone());
+        }
+    }
+
+    /// Pods of a group that is not there as a whole: nobody has looked for hosts for them, so that the last to come
+    /// finds the others ready.
+    fn incomplete(&mut self, pods: &[Pod], why: &Arc<Explanation>) {
+        let now = Instant::now();
+        for pod in pods {
+            let queue = &mut self.state.queue;
+            queue.incomplete(pod.key.clone(), why.clone(), now);
+            self.tell(&pod.key, now);
         }
     }
 
@@ -404,7 +422,7 @@ impl Scheduler {
 
     fn tick(&mut self) {
         let now = Instant::now();
-        self.state.wake();
+        self.state.wake(now);
         let stuck: Vec<PodKey> = self
             .state
             .queue

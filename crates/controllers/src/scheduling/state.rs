@@ -53,7 +53,7 @@ impl State {
     }
 
     /// Takes a change in.
-    pub(super) fn take(&mut self, change: Change) {
+    pub(super) fn take(&mut self, change: Change, now: Instant) {
         match change {
             Change::Listing(kind) => {
                 self.listing.insert(kind, HashSet::new());
@@ -72,13 +72,13 @@ impl State {
                     listing.insert(name.clone());
                 }
                 self.known.entry(kind).or_default().insert(name.clone());
-                self.seen(&name, object);
+                self.seen(&name, object, now);
             }
             Change::Gone(kind, name) => self.gone(kind, &name),
         }
     }
 
-    fn seen(&mut self, name: &Name, object: Object) {
+    fn seen(&mut self, name: &Name, object: Object, now: Instant) {
         match object {
             Object::Namespace(namespace) => {
                 self.cluster.upsert_namespace(namespace);
@@ -102,11 +102,11 @@ impl State {
                 self.hint(Hint::Volumes);
             }
             Object::Budget(budget) => self.cluster.upsert_budget(budget),
-            Object::Pod(pod) => self.seen_pod(pod),
+            Object::Pod(pod) => self.seen_pod(pod, now),
         }
     }
 
-    fn seen_pod(&mut self, pod: Pod) {
+    fn seen_pod(&mut self, pod: Pod, now: Instant) {
         let key = pod.key.clone();
         let replaced = self.cluster.pod(&key).is_some_and(|old| old.uid != pod.uid);
         if replaced || pod.ended {
@@ -132,8 +132,8 @@ impl State {
                 self.hint(Hint::Placed(pod));
             }
         } else if before.is_none() || matters || before.is_some_and(|old| old.gates != pod.gates) {
-            self.join_group(&pod);
-            self.queue.add(&pod);
+            self.join_group(&pod, now);
+            self.queue.add(&pod, now);
         }
     }
 
@@ -189,7 +189,7 @@ impl State {
             return;
         };
         if self.cluster.host_of(key).is_none() {
-            self.join_group(&pod);
+            self.join_group(&pod, now);
             self.queue.failed(key.clone(), now);
             self.hint(Hint::Removed(pod));
         }
@@ -201,8 +201,8 @@ impl State {
         lowest.is_some_and(|(priority, _)| *priority < pod.priority())
     }
 
-    /// Lets those that are stuck try again if what happened may help them.
-    pub(super) fn wake(&mut self) {
+    /// Lets those that are stuck try again, once their back-off is over, if what happened may help them.
+    pub(super) fn wake(&mut self, now: Instant) {
         let hints = std::mem::take(&mut self.hints);
         let anything = std::mem::take(&mut self.anything);
         if hints.is_empty() && !anything {
@@ -223,13 +223,13 @@ impl State {
             .collect();
         let helped: Vec<Pod> = self
             .queue
-            .all_stuck()
+            .all_unhelped()
             .filter_map(|(key, why)| Some((self.cluster.pod(key)?, why)))
             .filter(|(pod, why)| anything || events.iter().any(|event| could_help(event, pod, why)))
             .map(|(pod, _)| pod.clone())
             .collect();
         for pod in helped {
-            self.queue.add(&pod);
+            self.queue.add(&pod, now);
         }
     }
 
@@ -237,7 +237,7 @@ impl State {
     pub(super) fn retry(&mut self, now: Instant) {
         for key in self.queue.due(now) {
             if let Some(pod) = self.cluster.pod(&key) {
-                self.queue.add(pod);
+                self.queue.add(pod, now);
             }
         }
     }
@@ -282,7 +282,7 @@ impl State {
         }
     }
 
-    fn join_group(&mut self, pod: &Pod) {
+    fn join_group(&mut self, pod: &Pod, now: Instant) {
         let Some(group) = group_of(pod) else { return };
         let members = self.groups.entry(group).or_default();
         members.insert(pod.key.clone());
@@ -296,7 +296,7 @@ impl State {
             if self.queue.why_stuck(&key).is_some()
                 && let Some(other) = self.cluster.pod(&key)
             {
-                self.queue.add(other);
+                self.queue.add(other, now);
             }
         }
     }
