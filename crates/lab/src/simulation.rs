@@ -320,7 +320,9 @@ impl Runtime for Simulator<'_> {
                 }
             }
             Action::Kill { container, attempt } => {
-                if behaviour(container).is_none_or(|b| b.stop != Stop::IgnoresKill) {
+                // Once nobody knows of the pod any more, nobody could see what it still takes of the host's room.
+                let ignored = behaviour(container).is_some_and(|b| b.stop == Stop::IgnoresKill);
+                if !ignored || pod.gone {
                     self.add(0, Effect::Exits(container, attempt, 137, false));
                 }
             }

@@ -390,6 +390,26 @@ async fn a_full_host_refuses_pods() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_cannot_be_killed_gives_its_room_back_once_its_object_is_gone() {
+    let cluster = Cluster::start().await;
+    let mut progress = cluster
+        .hosts(Options {
+            pods: 1,
+            ..quick(1)
+        })
+        .await;
+    let stubborn = json!({ "mosaic/sim-stop": "ignore-kill" });
+    cluster.pod("a", "sim-1", stubborn, json!({})).await;
+    cluster.is_running("a").await;
+    let force = DeleteParams::default().grace_period(0);
+    cluster.pods.delete("a", &force).await.unwrap();
+    progress.wait_for(|all| all.pods == 0).await.unwrap();
+    cluster.pod("b", "sim-1", json!({}), json!({})).await;
+    cluster.is_running("b").await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hosts_may_act_as_themselves_and_be_removed() {
     let cluster = Cluster::start().await;
     let options = Options {
