@@ -34,6 +34,7 @@ mod namespaces;
 mod nodes;
 mod pod_gc;
 mod quotas;
+mod readable;
 mod rebalancing;
 mod runner;
 mod scheduling;

@@ -98,8 +98,8 @@ pub(crate) async fn run(
         hosts,
     });
     triggers::listen(&controller);
-    let services: Api<ServiceView> = Api::all(controller.context.client.clone());
     let this = &*controller;
+    let services = Api::all(this.context.client.clone());
     tokio::join!(
         this.services.run(services, watcher::Config::default()),
         this.watch_slices(),

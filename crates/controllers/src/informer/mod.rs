@@ -36,6 +36,7 @@ use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 
+use crate::readable::{Readable, Reader};
 use objects::Objects;
 
 /// Namespace (empty for objects without one) and name.
@@ -144,7 +145,8 @@ where
     }
 
     /// Watches, for as long as it is polled.
-    pub(crate) async fn run(&self, api: Api<K>, config: watcher::Config) {
+    pub(crate) async fn run(&self, api: Api<Readable<K>>, config: watcher::Config) {
+        let mut reader = Reader::of(api.resource_url());
         loop {
             let mut events = pin!(watcher::watcher(api.clone(), config.clone()).default_backoff());
             let mut listed = None;
@@ -156,7 +158,7 @@ where
                     biased;
                     () = self.anew.notified(), if !again => again = true,
                     event = events.next() => match event {
-                        Some(Ok(event)) => self.take(event, &mut listed),
+                        Some(Ok(event)) => self.take(event, &mut reader, &mut listed),
                         Some(Err(error)) => tracing::debug!(%error, "a watch was interrupted"),
                         None => break,
                     },
@@ -250,16 +252,21 @@ where
         objects.some(objects.orphans.get(namespace))
     }
 
-    fn take(&self, event: Event<K>, listed: &mut Option<BTreeMap<Key, Arc<K>>>) {
+    fn take(
+        &self,
+        event: Event<Readable<K>>,
+        reader: &mut Reader,
+        listed: &mut Option<BTreeMap<Key, Arc<K>>>,
+    ) {
         match event {
             // The API is asked after this.
             Event::Init => {
                 self.begun.fetch_add(1, Ordering::SeqCst);
                 *listed = Some(BTreeMap::new());
             }
-            Event::InitApply(mut object) => {
-                trim(&mut object);
-                if let Some(listed) = listed {
+            Event::InitApply(object) => {
+                if let (Some(mut object), Some(listed)) = (reader.read(object), listed) {
+                    trim(&mut object);
                     listed.insert(key_of(object.meta()), Arc::new(object));
                 }
             }
@@ -276,10 +283,14 @@ where
                     progress.lists = self.begun.load(Ordering::SeqCst);
                 });
             }
-            Event::Apply(mut object) => {
-                trim(&mut object);
+            Event::Apply(object) => {
                 let (key, at) = (key_of(object.meta()), revision(object.meta()));
-                let change = self.objects.write().set(key, Some(Arc::new(object)));
+                // Whoever cannot be read is gone, as in a list: what was known of it holds no more.
+                let object = reader.read(object).map(|mut object| {
+                    trim(&mut object);
+                    Arc::new(object)
+                });
+                let change = self.objects.write().set(key, object);
                 self.moved(&change, at);
             }
             Event::Delete(object) => {
@@ -349,20 +360,51 @@ mod tests {
     #[tokio::test]
     async fn a_write_without_an_answer_is_waited_for_by_one_reading_that_begins_after_it() {
         let informer = Informer::<ConfigMap>::new();
+        let mut reader = Reader::of("");
         let (mut old, mut new) = (None, None);
         let is_reached = |fence: Fence| fence.is_reached(*informer.progress.borrow());
-        informer.take(Event::Init, &mut old);
+        informer.take(Event::Init, &mut reader, &mut old);
         let fence = informer.may_have_written();
         let answered = informer.wrote("7");
-        informer.take(Event::InitDone, &mut old);
+        informer.take(Event::InitDone, &mut reader, &mut old);
         assert!(
             !is_reached(fence) && !is_reached(answered),
             "begun before the write"
         );
-        informer.take(Event::Init, &mut new);
+        informer.take(Event::Init, &mut reader, &mut new);
         assert!(!is_reached(fence));
-        informer.take(Event::InitDone, &mut new);
+        informer.take(Event::InitDone, &mut reader, &mut new);
         assert!(is_reached(fence) && is_reached(answered));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_out_and_all_else_goes_on() {
+        let informer = Informer::<ConfigMap>::new();
+        let (mut reader, mut listed) = (Reader::of(""), None);
+        let object = |name: &str, version: u32, data: &str| {
+            let json = format!(
+                r#"{{"metadata":{{"name":"{name}","resourceVersion":"{version}"}},"data":{data}}}"#
+            );
+            serde_json::from_str::<Readable<ConfigMap>>(&json).unwrap()
+        };
+        let shown = || -> Vec<String> {
+            let all = informer.all();
+            all.iter().filter_map(|o| o.metadata.name.clone()).collect()
+        };
+        let mut take = |event| informer.take(event, &mut reader, &mut listed);
+        take(Event::Init);
+        take(Event::InitApply(object("a", 1, "7")));
+        take(Event::InitApply(object("b", 2, "{}")));
+        take(Event::InitDone);
+        assert_eq!(shown(), ["b"]);
+        take(Event::Apply(object("a", 3, "{}")));
+        assert_eq!(shown(), ["a", "b"]);
+        // Whoever waits for this write does not do so for ever.
+        take(Event::Apply(object("b", 4, "[]")));
+        assert_eq!(shown(), ["a"]);
+        assert_eq!(informer.progress.borrow().revision, 4);
+        take(Event::Delete(object("a", 5, "[]")));
+        assert_eq!(shown(), [""; 0]);
     }
 
     #[test]
