@@ -4,8 +4,7 @@
 use std::str::from_utf8;
 
 use jiff::{Timestamp, tz::TimeZone};
-use mosaic_api::{FieldSelector, LabelSelector, Quantity};
-use mosaic_workloads::cron::Schedule;
+use mosaic_api::{FieldSelector, LabelSelector, Quantity, cron::Schedule};
 
 /// A label selector as in a query.
 pub fn label_selector(data: &[u8]) {

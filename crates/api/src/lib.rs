@@ -1,12 +1,14 @@
-//! The kind table of the API: names, scopes, columns, selectors, quantities and `Status` errors.
+//! The kind table of the API: names, scopes, columns, selectors, quantities, cron schedules and `Status` errors.
 //!
 //! Everything here is pure: functions of the objects they are given, without a clock or a socket
 //! (but for [`time::now`]). Objects are [`serde_json::Value`]s, and whatever they hold may be wrong.
 
 pub mod builtin;
 pub mod columns;
+pub mod cron;
 pub mod custom;
 pub mod events;
+pub mod indexes;
 pub mod jsonpath;
 pub mod kind;
 pub mod meta;

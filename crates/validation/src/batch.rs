@@ -1,9 +1,10 @@
 //! Jobs and cron jobs.
 
+use mosaic_api::{cron::Schedule, indexes::Indexes};
+
 use crate::{
-    cron,
     node::{Errors, Node},
-    pods, rules,
+    pods, rules, time_zone,
 };
 
 /// A job's name is part of its pods' names.
@@ -214,28 +215,6 @@ fn exit_codes(codes: &Node, pod: &Node, e: &mut Errors) {
     }
 }
 
-/// Whether the text is a list of indexes and runs of them, such as `0,2-4`, in ascending order.
-fn are_indexes(text: &str) -> bool {
-    let mut next = 0_i64;
-    !text.is_empty()
-        && text.split(',').all(|part| {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let number = |text: &str| {
-                let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-                text.parse::<i64>().ok().filter(|_| plain)
-            };
-            let is_run = part.contains('-');
-            match (number(first), number(last)) {
-                (Some(first), Some(last)) => {
-                    let fits = next <= first && (!is_run || first < last);
-                    next = last.saturating_add(1);
-                    fits
-                }
-                _ => false,
-            }
-        })
-}
-
 fn success_policy(spec: &Node, indexed: bool, e: &mut Errors) {
     let policy = spec.get("successPolicy");
     if !policy.is_set() {
@@ -258,7 +237,7 @@ fn success_policy(spec: &Node, indexed: bool, e: &mut Errors) {
             );
         }
         let indexes = rule.get("succeededIndexes");
-        if indexes.is_set() && !are_indexes(indexes.str()) {
+        if indexes.is_set() && indexes.str().parse::<Indexes>().is_err() {
             e.invalid(
                 &indexes,
                 "must be indexes and runs of them in ascending order, such as 0,2-4",
@@ -389,8 +368,8 @@ fn schedule(spec: &Node, e: &mut Errors) {
                 &schedule,
                 "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
             );
-        } else if let Err(problem) = cron::check(schedule.str()) {
-            e.invalid(&schedule, problem);
+        } else if let Err(problem) = schedule.str().parse::<Schedule>() {
+            e.invalid(&schedule, problem.to_string());
         }
     }
     if !zone.is_set() {
@@ -404,7 +383,7 @@ fn schedule(spec: &Node, e: &mut Errors) {
             &zone,
             "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
         );
-    } else if !cron::is_time_zone(name) {
+    } else if !time_zone::is_known(name) {
         e.invalid(&zone, format!("unknown time zone {name}"));
     }
 }

@@ -15,7 +15,6 @@ mod apps;
 mod autoscaling;
 mod batch;
 mod core;
-mod cron;
 mod defaults;
 mod extensions;
 mod kinds;
@@ -31,6 +30,7 @@ mod rbac;
 mod rules;
 mod storage;
 mod strategy;
+mod time_zone;
 
 use mosaic_api::GroupKind;
 use mosaic_schema::FieldError;

@@ -20,10 +20,10 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
+use mosaic_api::cron::Schedule;
 
 use crate::{
     counts::after,
-    cron::Schedule,
     in_flight::InFlight,
     owner::{self, Owner},
     plan::{Action, Event, Kind, Object, Plan, Propagation, Target},

@@ -17,7 +17,6 @@ mod backoff;
 mod conditions;
 mod counting;
 mod finish;
-mod indexes;
 mod manage;
 mod pods;
 mod policy;
@@ -31,6 +30,7 @@ use k8s_openapi::{
     api::batch::v1::{Job, JobSpec, JobStatus, UncountedTerminatedPods},
     apimachinery::pkg::apis::meta::v1::Time,
 };
+pub use mosaic_api::indexes::Indexes;
 
 use crate::{
     counts::{after, count, some},
@@ -41,7 +41,6 @@ use crate::{
 };
 
 use conditions::{COMPLETE, FAILED};
-pub use indexes::Indexes;
 
 /// The finalizer that a job's pods have until they are counted.
 pub const TRACKING: &str = "batch.kubernetes.io/job-tracking";
@@ -130,8 +129,9 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan<JobStatus> {
     plan.actions = claimed.actions;
     let uncounted = status.uncounted_terminated_pods.clone().unwrap_or_default();
     let completions = spec.completions.unwrap_or(0);
-    let parse =
-        |text: &Option<String>| Indexes::parse(text.as_deref().unwrap_or_default(), completions);
+    let parse = |text: &Option<String>| {
+        Indexes::from_status(text.as_deref().unwrap_or_default()).below(completions)
+    };
     let completed = parse(&status.completed_indexes);
     let mut planner = Planner {
         snapshot: *snapshot,

@@ -21,7 +21,6 @@
 //! - [`InFlight`] tells the planner of creations and deletions that its snapshot may not show.
 //! - A snapshot may lag, but never goes back, and a new leader begins with a consistent list.
 
-pub mod cron;
 pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;

@@ -68,6 +68,10 @@ fn fields_macros_and_spans_say_when() {
             ["2026-01-15 00:00", "2026-07-01 00:00", "2026-07-15 00:00"],
         ),
         (
+            "0 0 */4294967295 * *",
+            ["2026-02-01 00:00", "2026-03-01 00:00", "2026-04-01 00:00"],
+        ),
+        (
             "@hourly",
             ["2026-01-01 01:00", "2026-01-01 02:00", "2026-01-01 03:00"],
         ),
@@ -141,6 +145,54 @@ fn a_time_that_clocks_skip_is_skipped_and_one_that_they_repeat_happens_twice() {
             "2026-04-06 01:45 +10:30"
         ]
     );
+}
+
+#[test]
+fn schedules_that_can_be_followed() {
+    for schedule in [
+        "* * * * *",
+        "*/5 0-6 1,15 jan-mar mon",
+        "0 12 ? * SUN",
+        "5/10 * * * *",
+        "@hourly",
+        "@every 1h30m",
+    ] {
+        assert!(schedule.parse::<Schedule>().is_ok(), "{schedule}");
+    }
+}
+
+#[test]
+fn schedules_that_cannot() {
+    for (schedule, problem) in [
+        ("", "empty spec string"),
+        ("* * * *", "expected exactly 5 fields, found 4: [* * * *]"),
+        ("60 * * * *", "end of range (60) above maximum (59): 60"),
+        ("* * 0 * *", "beginning of range (0) below minimum (1): 0"),
+        (
+            "5-1 * * * *",
+            "beginning of range (5) beyond end of range (1): 5-1",
+        ),
+        (
+            "*/0 * * * *",
+            "step of range should be a positive number: */0",
+        ),
+        ("1-2-3 * * * *", "too many hyphens: 1-2-3"),
+        ("1/2/3 * * * *", "too many slashes: 1/2/3"),
+        ("@never", "unrecognized descriptor: @never"),
+        (
+            "a * * * *",
+            "failed to parse int from a: strconv.Atoi: parsing \"a\": invalid syntax",
+        ),
+        (
+            "@every soon",
+            "failed to parse duration @every soon: time: invalid duration \"soon\"",
+        ),
+    ] {
+        let told = schedule
+            .parse::<Schedule>()
+            .map_err(|error| error.to_string());
+        assert_eq!(told, Err(problem.to_owned()), "{schedule}");
+    }
 }
 
 #[test]

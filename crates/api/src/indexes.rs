@@ -1,6 +1,6 @@
-//! Sets of indexes, as statuses hold them: `1,3-5,7`.
+//! Sets of indexes of a job, as success policies and statuses hold them: `1,3-5,7`.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// A set of indexes, small if they are consecutive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,27 +10,34 @@ pub struct Indexes {
 }
 
 impl Indexes {
-    /// Reads the indexes below a limit. Whatever is not an index or a run of them is skipped.
-    pub fn parse(text: &str, limit: i32) -> Self {
-        let mut runs: Vec<(i32, i32)> = text
-            .split(',')
-            .filter_map(|part| {
-                let (first, last) = part.split_once('-').unwrap_or((part, part));
-                let first: i32 = first.trim().parse().ok()?;
-                let last: i32 = last.trim().parse().ok()?;
-                let last = last.min(limit.saturating_sub(1));
-                (0 <= first && first <= last).then_some((first, last))
-            })
-            .collect();
+    /// Reads what a status says: whatever is not an index or a run of them is skipped, so that one wrong word does
+    /// not undo what all others say.
+    pub fn from_status(text: &str) -> Self {
+        let mut runs: Vec<_> = text.split(',').filter_map(run).collect();
         runs.sort_unstable();
         let mut indexes = Self::default();
-        for (first, last) in runs {
-            match indexes.runs.last_mut() {
-                Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
-                _ => indexes.runs.push((first, last)),
-            }
+        for run in runs {
+            indexes.push(run);
         }
         indexes
+    }
+
+    /// Those of them that are below a limit.
+    #[must_use]
+    pub fn below(mut self, limit: i32) -> Self {
+        self.runs.retain(|(first, _)| *first < limit);
+        if let Some((_, last)) = self.runs.last_mut() {
+            *last = limit.saturating_sub(1).min(*last);
+        }
+        self
+    }
+
+    /// Adds a run that begins no earlier than the last one.
+    fn push(&mut self, (first, last): (i32, i32)) {
+        match self.runs.last_mut() {
+            Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+            _ => self.runs.push((first, last)),
+        }
     }
 
     /// Whether an index is one of them.
@@ -65,7 +72,10 @@ impl Indexes {
 
     /// How many there are.
     pub fn len(&self) -> i32 {
-        let lengths = self.runs.iter().map(|(first, last)| last - first + 1);
+        let lengths = self
+            .runs
+            .iter()
+            .map(|(first, last)| (last - first).saturating_add(1));
         lengths.fold(0, i32::saturating_add)
     }
 
@@ -91,6 +101,42 @@ impl Indexes {
                 .fold(0, i32::saturating_add)
         };
         self.runs.iter().map(overlap).fold(0, i32::saturating_add)
+    }
+}
+
+/// An index, or a run of more than one: its first and its last.
+fn run(text: &str) -> Option<(i32, i32)> {
+    let number = |text: &str| {
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<i32>().ok().filter(|_| plain)
+    };
+    match text.split_once('-') {
+        Some((first, last)) => {
+            let (first, last) = (number(first)?, number(last)?);
+            (first < last).then_some((first, last))
+        }
+        None => number(text).map(|index| (index, index)),
+    }
+}
+
+/// A text is no list of indexes and runs of them in ascending order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not indexes and runs of them in ascending order, such as 0,2-4")]
+pub struct IndexesError;
+
+impl FromStr for Indexes {
+    type Err = IndexesError;
+
+    fn from_str(text: &str) -> Result<Self, IndexesError> {
+        let mut indexes = Self::default();
+        let mut before = -1;
+        for part in text.split(',') {
+            let run = run(part).filter(|(first, _)| *first > before);
+            let run = run.ok_or(IndexesError)?;
+            before = run.1;
+            indexes.push(run);
+        }
+        Ok(indexes)
     }
 }
 
@@ -126,15 +172,40 @@ mod tests {
             indexes.insert(index);
         }
         assert_eq!(indexes.to_string(), "1,3-5,7,9,10");
-        assert_eq!(Indexes::parse("1,3-5,7,9,10", 100), indexes);
+        assert_eq!("1,3-5,7,9,10".parse(), Ok(indexes));
     }
 
     #[test]
     fn nonsense_and_what_is_beyond_the_limit_is_skipped() {
-        let indexes = Indexes::parse("x,-1,3-1,2-2147483647,,0-", 5);
+        let indexes = Indexes::from_status("x,-1,3-1,2-2147483647,,0-").below(5);
         assert_eq!(indexes.to_string(), "2-4");
-        assert_eq!(Indexes::parse("0-2147483647", i32::MAX).len(), i32::MAX);
-        assert!(Indexes::parse("0-5", 0).is_empty());
+        assert_eq!(Indexes::from_status("0-2147483647").len(), i32::MAX);
+        assert!(Indexes::from_status("0-5").below(0).is_empty());
+        assert_eq!(Indexes::from_status("5,1-2,4").to_string(), "1,2,4,5");
+    }
+
+    #[test]
+    fn a_policy_is_read_whole_or_not_at_all() {
+        let read = |text: &str| text.parse::<Indexes>().map(|indexes| indexes.to_string());
+        assert_eq!(read("0,2-4"), Ok("0,2-4".to_owned()));
+        assert_eq!(read("1,2,3"), Ok("1-3".to_owned()));
+        for text in [
+            "",
+            "x",
+            "1,",
+            "1-",
+            "-1",
+            "3-1",
+            "1-1",
+            "2,1",
+            "1,1",
+            "+1",
+            " 1",
+            "0-5,3",
+            "4294967296",
+        ] {
+            assert_eq!(read(text), Err(IndexesError), "{text}");
+        }
     }
 
     proptest! {
@@ -154,7 +225,11 @@ mod tests {
                 let next = (index..).find(|i| !set.contains(i)).unwrap();
                 prop_assert_eq!(indexes.next_absent(index), next);
             }
-            prop_assert_eq!(Indexes::parse(&indexes.to_string(), 30), indexes);
+            let text = indexes.to_string();
+            prop_assert_eq!(&Indexes::from_status(&text), &indexes);
+            if !set.is_empty() {
+                prop_assert_eq!(text.parse(), Ok(indexes));
+            }
         }
     }
 }

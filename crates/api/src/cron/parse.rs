@@ -7,54 +7,91 @@ use super::{Fields, Schedule};
 /// A schedule longer than this is no schedule.
 const MAX_BYTES: usize = 1024;
 
-/// Why a text is no schedule.
+/// Why a text is no schedule, in the words that people know from Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// It is empty or too long.
-    #[error("a schedule has 1 to {MAX_BYTES} bytes")]
-    Length,
+    /// There is nothing.
+    #[error("empty spec string")]
+    Empty,
+    /// It is too long.
+    #[error("schedule is longer than {MAX_BYTES} bytes")]
+    Long,
     /// It does not have five fields.
-    #[error("expected exactly 5 fields, found {0}")]
-    Fields(usize),
+    #[error("expected exactly 5 fields, found {}: [{}]", .0.len(), .0.join(" "))]
+    Fields(Vec<String>),
     /// It begins with `@` and is none of the macros.
     #[error("unrecognized descriptor: {0}")]
     Macro(String),
     /// What follows `@every` is no span of time.
-    #[error("failed to parse duration {0}")]
+    #[error("failed to parse duration @every {0}: time: invalid duration {0:?}")]
     Duration(String),
-    /// A part of a field cannot be read, or is out of range.
-    #[error("{0:?} is no {1}")]
-    Part(String, &'static str),
+    /// A part of a field has more than one step.
+    #[error("too many slashes: {0}")]
+    Slashes(String),
+    /// A part of a field has more than two ends.
+    #[error("too many hyphens: {0}")]
+    Hyphens(String),
+    /// What should be a number is none.
+    #[error("failed to parse int from {0}: strconv.Atoi: parsing {0:?}: invalid syntax")]
+    Number(String),
+    /// A part of a field has a step of zero.
+    #[error("step of range should be a positive number: {0}")]
+    Step(String),
+    /// A part of a field begins too low.
+    #[error("beginning of range ({start}) below minimum ({min}): {part}")]
+    Below {
+        /// Where it begins.
+        start: u32,
+        /// The lowest number of the field.
+        min: u32,
+        /// The part.
+        part: String,
+    },
+    /// A part of a field ends too high.
+    #[error("end of range ({end}) above maximum ({max}): {part}")]
+    Above {
+        /// Where it ends.
+        end: u32,
+        /// The highest number of the field.
+        max: u32,
+        /// The part.
+        part: String,
+    },
+    /// A part of a field ends before it begins.
+    #[error("beginning of range ({start}) beyond end of range ({end}): {part}")]
+    Reversed {
+        /// Where it begins.
+        start: u32,
+        /// Where it ends.
+        end: u32,
+        /// The part.
+        part: String,
+    },
 }
 
-/// A field: what it is, the lowest and the highest number, and names for numbers from the lowest on.
+/// A field: the lowest and the highest number, and names for numbers from the lowest on.
 struct Field {
-    what: &'static str,
     min: u32,
     max: u32,
     names: &'static [&'static str],
 }
 
 const MINUTES: Field = Field {
-    what: "minute",
     min: 0,
     max: 59,
     names: &[],
 };
 const HOURS: Field = Field {
-    what: "hour",
     min: 0,
     max: 23,
     names: &[],
 };
 const DAYS: Field = Field {
-    what: "day of the month",
     min: 1,
     max: 31,
     names: &[],
 };
 const MONTHS: Field = Field {
-    what: "month",
     min: 1,
     max: 12,
     names: &[
@@ -62,7 +99,6 @@ const MONTHS: Field = Field {
     ],
 };
 const WEEKDAYS: Field = Field {
-    what: "day of the week",
     min: 0,
     max: 6,
     names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
@@ -72,8 +108,11 @@ impl FromStr for Schedule {
     type Err = ScheduleError;
 
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
-        if text.is_empty() || text.len() > MAX_BYTES {
-            return Err(ScheduleError::Length);
+        if text.is_empty() {
+            return Err(ScheduleError::Empty);
+        }
+        if text.len() > MAX_BYTES {
+            return Err(ScheduleError::Long);
         }
         if let Some(span) = text.strip_prefix("@every ") {
             let seconds = seconds(span).ok_or_else(|| ScheduleError::Duration(span.to_owned()))?;
@@ -90,15 +129,19 @@ impl FromStr for Schedule {
         };
         let parts: Vec<&str> = text.split_whitespace().collect();
         let [minutes, hours, days, months, weekdays] = parts.as_slice() else {
-            return Err(ScheduleError::Fields(parts.len()));
+            let parts = parts.into_iter().map(str::to_owned).collect();
+            return Err(ScheduleError::Fields(parts));
         };
+        let (minutes, _) = MINUTES.read(minutes)?;
+        let (hours, _) = HOURS.read(hours)?;
         let (days, any_day) = DAYS.read(days)?;
+        let (months, _) = MONTHS.read(months)?;
         let (weekdays, any_weekday) = WEEKDAYS.read(weekdays)?;
         Ok(Self::At(Fields {
-            minutes: MINUTES.read(minutes)?.0,
-            hours: HOURS.read(hours)?.0,
+            minutes,
+            hours,
             days,
-            months: MONTHS.read(months)?.0,
+            months,
             weekdays,
             any_day,
             any_weekday,
@@ -112,65 +155,75 @@ impl Field {
         let mut numbers = 0;
         let mut is_open = false;
         for part in list.split(',').filter(|part| !part.is_empty()) {
-            let (set, open) = self
-                .part(part)
-                .ok_or_else(|| ScheduleError::Part(part.to_owned(), self.what))?;
+            let (set, open) = self.part(part)?;
             numbers |= set;
             is_open |= open;
         }
         Ok((numbers, is_open))
     }
 
-    fn part(&self, part: &str) -> Option<(u64, bool)> {
+    fn part(&self, part: &str) -> Result<(u64, bool), ScheduleError> {
+        let text = || part.to_owned();
         let (range, step) = match part.split_once('/') {
-            Some((range, step)) => (
-                range,
-                Some(step.parse::<u32>().ok().filter(|step| *step > 0)?),
-            ),
+            Some((_, step)) if step.contains('/') => return Err(ScheduleError::Slashes(text())),
+            Some((range, step)) => (range, Some(step)),
             None => (part, None),
         };
         let (first, last) = match range.split_once('-') {
+            Some((_, last)) if last.contains('-') => return Err(ScheduleError::Hyphens(text())),
             Some((first, last)) => (first, Some(last)),
             None => (range, None),
         };
         // As in Kubernetes, whatever follows `*-` is not looked at, except that it is no second hyphen.
         let open = matches!(first, "*" | "?");
-        if last.is_some_and(|last| last.contains('-')) {
-            return None;
-        }
-        let (min, max) = if open {
+        let (start, end) = if open {
             (self.min, self.max)
         } else {
-            let first = self.number(first)?;
-            let last = match last {
+            let start = self.number(first)?;
+            let end = match last {
                 Some(last) => self.number(last)?,
                 // `5/10` is every tenth from 5 on.
                 None if step.is_some() => self.max,
-                None => first,
+                None => start,
             };
-            (first, last)
+            (start, end)
         };
-        if min < self.min || max > self.max || min > max {
-            return None;
+        let step = step.map_or(Ok(1), number)?;
+        let (min, max, part) = (self.min, self.max, text());
+        if step == 0 {
+            return Err(ScheduleError::Step(part));
         }
-        let step = step.unwrap_or(1);
+        if start < min {
+            return Err(ScheduleError::Below { start, min, part });
+        }
+        if end > max {
+            return Err(ScheduleError::Above { end, max, part });
+        }
+        if start > end {
+            return Err(ScheduleError::Reversed { start, end, part });
+        }
         let mut numbers = 0;
-        let mut number = min;
-        while number <= max {
+        let mut next = Some(start);
+        while let Some(number) = next.filter(|number| *number <= end) {
             numbers |= 1 << number;
-            number = number.checked_add(step)?;
+            next = number.checked_add(step);
         }
-        Some((numbers, open && step == 1))
+        Ok((numbers, open && step == 1))
     }
 
-    fn number(&self, text: &str) -> Option<u32> {
+    fn number(&self, text: &str) -> Result<u32, ScheduleError> {
         let lower = text.to_lowercase();
         let position = self.names.iter().position(|name| *name == lower);
         match position.and_then(|position| u32::try_from(position).ok()) {
-            Some(position) => Some(position + self.min),
-            None => text.parse().ok(),
+            Some(position) => Ok(position + self.min),
+            None => number(text),
         }
     }
+}
+
+fn number(text: &str) -> Result<u32, ScheduleError> {
+    text.parse()
+        .map_err(|_| ScheduleError::Number(text.to_owned()))
 }
 
 /// Whole seconds of a span such as `1h30m`, `90s` or `1.5h`.
