@@ -67,8 +67,7 @@ fn main() {
             let start = Instant::now();
             let moves = rebalance::plan(&cluster, &Options::new(goal)).moves.len();
             println!(
-                "  a plan for {}: {:.1?}, {moves} moves",
-                goal.name(),
+                "  a plan for {goal:?}: {:.1?}, {moves} moves",
                 start.elapsed()
             );
         }

@@ -27,23 +27,19 @@ pub enum Event<'a> {
     NodeRemoved,
     /// A pod was bound to a host, or its labels changed there.
     PodPlaced(&'a Pod),
-    /// A placed pod ended, was deleted, began to be deleted, or now takes less.
-    PodRemoved(&'a Pod),
-    /// A pod for which room was being made went elsewhere, or was deleted.
-    NominationEnded(&'a Pod),
+    /// A placed pod ended, was deleted, began to be deleted, or now takes less; or a pod for which room was
+    /// being made was deleted, or went elsewhere.
+    PodRemoved,
     /// A claim, a volume or a storage class appeared or changed.
     VolumesChanged,
     /// Labels of a namespace changed.
     NamespaceChanged,
-    /// The pod itself changed.
-    PodChanged,
 }
 
 /// Whether a pod that was unschedulable with this explanation could be placed after an event.
 pub fn could_help(event: &Event<'_>, pod: &Pod, explanation: &Explanation) -> bool {
     let failed = |tests: &[Test]| explanation.every.iter().any(|test| tests.contains(test));
     match event {
-        Event::PodChanged => true,
         Event::VolumesChanged => explanation.pod.is_some() || failed(&[Test::Volumes]),
         // Nothing but volumes was looked at.
         _ if explanation.pod.is_some() => false,
@@ -54,9 +50,7 @@ pub fn could_help(event: &Event<'_>, pod: &Pod, explanation: &Explanation) -> bo
             failed(&[Test::PodAffinity])
                 || failed(&[Test::Spread]) && other.namespace() == pod.namespace()
         }
-        Event::PodRemoved(_) | Event::NominationEnded(_) => {
-            failed(&[Test::Ports, Test::Resources]) || failed(&BY_DOMAIN)
-        }
+        Event::PodRemoved => failed(&[Test::Ports, Test::Resources]) || failed(&BY_DOMAIN),
     }
 }
 

@@ -416,7 +416,7 @@ fn a_pod_is_woken_by_others_only_if_they_can_help() {
     // This one has too little room, of which a pod that comes makes no more.
     assert!(!helps(&cluster, &Event::PodPlaced(&other), &large));
     assert!(!helps(&cluster, &Event::VolumesChanged, &large));
-    assert!(helps(&cluster, &Event::PodRemoved(&other), &large));
+    assert!(helps(&cluster, &Event::PodRemoved, &large));
     assert!(!helps(
         &cluster,
         &Event::NodeChanged(&node(&host("c1", "c", "1", "8Gi"))),

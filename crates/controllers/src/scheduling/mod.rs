@@ -337,10 +337,7 @@ impl Scheduler {
             return;
         };
         // From now on the room is this pod's, for decisions about others.
-        self.state.cluster.upsert_pod(Pod {
-            nominated: Some(room.host.clone()),
-            ..pod.clone()
-        });
+        self.state.nominate(pod, &room.host);
         let victims: Vec<Target> = room
             .victims
             .iter()

@@ -1,6 +1,9 @@
 //! The cluster as changes tell it, and which of the waiting pods each change may help.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use mosaic_scheduler::{Cluster, Event, Pod, PodKey, Profile, could_help};
 use tokio::time::Instant;
@@ -18,7 +21,7 @@ enum Hint {
     Node(String),
     NodeGone,
     Placed(Pod),
-    Removed(Pod),
+    Removed,
     Volumes,
     Namespace,
 }
@@ -127,7 +130,7 @@ impl State {
                 // What it takes may be less than before, or be about to be given back. That its object has come to say where it
                 // is gives nothing back.
                 if before.is_some_and(|old| old.node.is_some() || old.class != pod.class) {
-                    self.hint(Hint::Removed(pod.clone()));
+                    self.hint(Hint::Removed);
                 }
                 self.hint(Hint::Placed(pod));
             }
@@ -163,7 +166,7 @@ impl State {
         self.queue.remove(key);
         self.leave_group(&pod);
         self.cluster.remove_pod(key);
-        self.hint(Hint::Removed(pod));
+        self.hint(Hint::Removed);
     }
 
     /// Counts a pod as placed, before its object says so. False if it cannot be.
@@ -175,9 +178,26 @@ impl State {
         self.count(key);
         if let Some(pod) = self.cluster.pod(key).cloned() {
             self.leave_group(&pod);
+            self.no_more_nominated(&pod, host);
             self.hint(Hint::Placed(pod));
         }
         true
+    }
+
+    /// Room is kept for a pod on a host.
+    pub(super) fn nominate(&mut self, pod: &Pod, host: &Arc<str>) {
+        self.no_more_nominated(pod, host);
+        self.cluster.upsert_pod(Pod {
+            nominated: Some(host.clone()),
+            ..pod.clone()
+        });
+    }
+
+    /// Room that was kept for a pod elsewhere than on this host is there for others.
+    fn no_more_nominated(&mut self, pod: &Pod, host: &str) {
+        if pod.nominated.as_ref().is_some_and(|kept| **kept != *host) {
+            self.hint(Hint::Removed);
+        }
     }
 
     /// Takes back that a pod was placed, and lets it wait for another try.
@@ -191,7 +211,7 @@ impl State {
         if self.cluster.host_of(key).is_none() {
             self.join_group(&pod, now);
             self.queue.failed(key.clone(), now);
-            self.hint(Hint::Removed(pod));
+            self.hint(Hint::Removed);
         }
     }
 
@@ -215,7 +235,7 @@ impl State {
                     Hint::Node(name) => Event::NodeChanged(self.cluster.node(name)?),
                     Hint::NodeGone => Event::NodeRemoved,
                     Hint::Placed(pod) => Event::PodPlaced(pod),
-                    Hint::Removed(pod) => Event::PodRemoved(pod),
+                    Hint::Removed => Event::PodRemoved,
                     Hint::Volumes => Event::VolumesChanged,
                     Hint::Namespace => Event::NamespaceChanged,
                 })
@@ -316,4 +336,61 @@ impl State {
 pub(super) fn group_of(pod: &Pod) -> Option<Group> {
     let group = pod.group.as_ref()?;
     Some((pod.namespace().to_string(), group.name.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mosaic_scheduler::{Decision, decide, model::Node};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn node(state: &mut State, name: &str, cpu: u32) {
+        let json = json!({ "metadata": { "name": name }, "spec": {},
+            "status": { "allocatable": { "cpu": cpu.to_string(), "memory": "8Gi", "pods": "9" } } });
+        let node = Node::from_json(json.to_string().as_bytes()).unwrap();
+        let name = (String::new(), name.to_owned());
+        state.take(
+            Change::Seen(Kind::Node, name, Object::Node(node)),
+            Instant::now(),
+        );
+    }
+
+    fn pod(state: &mut State, name: &str, cpu: u32, priority: i32, status: &Value) -> Pod {
+        let json = json!({
+            "metadata": { "name": name, "namespace": "ns", "uid": name },
+            "spec": { "priority": priority, "schedulerName": "default-scheduler", "containers": [
+                { "name": "c", "resources": { "requests": { "cpu": cpu.to_string() } } }] },
+            "status": status,
+        });
+        let pod = Pod::from_json(json.to_string().as_bytes()).unwrap();
+        let name = ("ns".to_owned(), name.to_owned());
+        state.take(
+            Change::Seen(Kind::Pod, name, Object::Pod(pod.clone())),
+            Instant::now(),
+        );
+        pod
+    }
+
+    #[test]
+    fn room_that_was_kept_for_a_pod_that_went_elsewhere_helps_others() {
+        let (mut state, now) = (State::default(), Instant::now());
+        node(&mut state, "large", 2);
+        node(&mut state, "small", 1);
+        let kept = json!({ "nominatedNodeName": "large" });
+        let nominated = pod(&mut state, "nominated", 1, 10, &kept);
+        let large = pod(&mut state, "large", 2, 0, &json!({}));
+        state.queue.remove(&nominated.key);
+        state.wake(now);
+        let Decision::Unschedulable(why) = decide(&state.cluster, &large, Profile::of(&large))
+        else {
+            panic!("the room is kept");
+        };
+        state.queue.stuck(large.key.clone(), why, now);
+        assert!(state.assume(&nominated.key, "small"));
+        state.wake(now + Duration::from_secs(1));
+        assert_eq!(state.queue.next(), Some(large.key));
+    }
 }

@@ -33,20 +33,6 @@ pub enum Test {
     ExistingAntiAffinity,
 }
 
-impl Test {
-    /// Whether pods that go away can make a host pass.
-    pub fn helped_by_fewer_pods(self) -> bool {
-        matches!(
-            self,
-            Self::Ports
-                | Self::Resources
-                | Self::Spread
-                | Self::PodAntiAffinity
-                | Self::ExistingAntiAffinity
-        )
-    }
-}
-
 /// Why a host will not do. Shown, it says what the host has or is, in words that follow its name.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Failure {
@@ -136,18 +122,6 @@ impl Failure {
             Self::NothingNear { .. } => Test::PodAffinity,
             Self::TooNear { .. } => Test::PodAntiAffinity,
             Self::KeptAway { .. } => Test::ExistingAntiAffinity,
-        }
-    }
-
-    /// Whether pods that go away can help.
-    pub fn helped_by_fewer_pods(&self) -> bool {
-        match self {
-            Self::NoDomain { .. } => false,
-            Self::Insufficient {
-                capacity, needed, ..
-            } => capacity >= needed,
-            Self::TooManyPods { most } => *most > 0,
-            _ => self.test().helped_by_fewer_pods(),
         }
     }
 

@@ -20,17 +20,6 @@ pub enum Goal {
     },
 }
 
-impl Goal {
-    /// As `spec.goal` names it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Constraints => "Constraints",
-            Self::Packing { .. } => "Packing",
-            Self::Spreading { .. } => "Spreading",
-        }
-    }
-}
-
 /// What a plan may do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
