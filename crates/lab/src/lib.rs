@@ -15,18 +15,8 @@
 //! else is shared: one task decides for all of them, one queue of timers wakes it, pods of one template
 //! share their spec. A pod is a few kilobytes, a host with its watch is too.
 //!
-//! How pods behave is annotated ([scripts](#scripts)); hosts break by plan ([`Fault`]) or by the annotation
-//! `mosaic/sim` of their Node:
-//!
-//! | `mosaic/sim` | the host |
-//! | --- | --- |
-//! | `silent` | is cut off while the annotation is there; what runs goes on |
-//! | `down` | has no power while the annotation is there; pods start over afterwards |
-//! | `restart` | starts its agent anew, once, and finds what runs |
-//!
-//! # Scripts
-//!
-#![doc = include_str!("../scripts.md")]
+//! How pods behave is annotated; hosts break by plan ([`Fault`]) or by the annotation `mosaic/sim` of their Node.
+//! `docs/simulation.md` has the annotations of both.
 
 mod addresses;
 mod api;

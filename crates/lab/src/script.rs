@@ -1,4 +1,4 @@
-//! How a pod behaves on a simulated host, by its annotations; the table of them is `scripts.md`.
+//! How a pod behaves on a simulated host, by its annotations; the table of them is in `docs/simulation.md`.
 
 use std::collections::BTreeMap;
 

@@ -451,7 +451,7 @@ fn what_is_asked_for_is_shown_where_nothing_is_measured() {
     assert_eq!(pods["items"][0]["name"], "c");
     assert_eq!(pods["total"]["requested"]["cpuMillis"], 3500);
     let error = server.run_line("top pods nobody").failed(1);
-    assert!(error.contains("there is no `nobody`"), "{error}");
+    assert!(error.contains("there is no pod `nobody`"), "{error}");
 }
 
 #[test]

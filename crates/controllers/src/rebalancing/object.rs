@@ -99,18 +99,18 @@ impl Rebalance {
 
     /// How long after the beginning of a run the next one begins.
     pub(super) fn interval(&self) -> SignedDuration {
-        self.seconds("/intervalSeconds", 600, 10)
+        self.seconds("/intervalSeconds", 600, 10, 604_800)
     }
 
     /// How long it waits for a replacement to serve.
     pub(super) fn timeout(&self) -> SignedDuration {
-        self.seconds("/limits/replacementTimeoutSeconds", 300, 10)
+        self.seconds("/limits/replacementTimeoutSeconds", 300, 10, 3_600)
     }
 
-    /// Seven days are the most that the API takes for any of them.
-    fn seconds(&self, path: &str, default: i64, least: i64) -> SignedDuration {
+    /// A span within the bounds that the API keeps to; what was stored before them may be beyond.
+    fn seconds(&self, path: &str, default: i64, least: i64, most: i64) -> SignedDuration {
         let given = self.spec.pointer(path).and_then(Value::as_i64);
-        SignedDuration::from_secs(given.unwrap_or(default).clamp(least, 604_800))
+        SignedDuration::from_secs(given.unwrap_or(default).clamp(least, most))
     }
 
     /// What somebody asked for a run with.

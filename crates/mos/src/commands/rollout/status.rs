@@ -48,7 +48,7 @@ async fn follow(
     let name = workload.target.object_name();
     if !args.watch {
         let object = read(client, &workload.target).await?;
-        let state = state(workload.kind, &object, args.revision);
+        let state = state(workload.kind, &name, &object, args.revision);
         *last = object;
         return match state? {
             Readiness::Ready => tell(args, &done(&name)),
@@ -65,7 +65,7 @@ async fn follow(
         let Seen::Present(object) = seen else {
             return Some(Err(Failure::new(format!("{name} is gone"))));
         };
-        let state = state(workload.kind, object, args.revision);
+        let state = state(workload.kind, &name, object, args.revision);
         *last = object.clone();
         match state {
             Err(failure) => Some(Err(failure)),
@@ -120,17 +120,26 @@ fn failed(name: &str, why: &str) -> Failure {
 }
 
 /// How far a rollout is, or why there is none to wait for.
-fn state(kind: Kind, object: &Value, revision: Option<i64>) -> Result<Readiness, Failure> {
+fn state(
+    kind: Kind,
+    name: &str,
+    object: &Value,
+    revision: Option<i64>,
+) -> Result<Readiness, Failure> {
     if kind != Kind::Deployment && text(object, "/spec/updateStrategy/type") == "OnDelete" {
-        return Err(Failure::new(
-            "its pods are replaced when somebody deletes them (strategy OnDelete): there is no rollout to follow",
-        ));
+        return Err(Failure::new(format!(
+            "{name} has no rollout to follow: its pods are replaced only when somebody deletes them (strategy OnDelete)"
+        ))
+        .hint("`mos delete pod POD` has one replaced"));
     }
     if let Some(wanted) = revision {
         let running = revision_of(object).unwrap_or_default();
         if running != wanted {
             return Err(Failure::new(format!(
-                "revision {wanted} is wanted, but revision {running} is being rolled out"
+                "{name} is not at revision {wanted}: revision {running} is being rolled out"
+            ))
+            .hint(format!(
+                "`mos rollout history {name}` lists its revisions; without --revision the newest is followed"
             )));
         }
     }
@@ -235,12 +244,17 @@ mod tests {
         let object = deployment(json!({ "conditions": [
             { "type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "too slow" },
         ] }));
-        let found = state(Kind::Deployment, &object, None).unwrap();
+        let found = state(Kind::Deployment, "deployment/a", &object, None).unwrap();
         assert_eq!(found, Readiness::Failed("too slow".into()));
-        assert!(state(Kind::Deployment, &object, Some(3)).is_ok());
-        let failure = state(Kind::Deployment, &object, Some(2)).unwrap_err();
+        assert!(state(Kind::Deployment, "deployment/a", &object, Some(3)).is_ok());
+        let failure = state(Kind::Deployment, "deployment/a", &object, Some(2)).unwrap_err();
         assert!(failure.message().contains("revision 3 is being rolled out"));
         let on_delete = json!({ "spec": { "updateStrategy": { "type": "OnDelete" } } });
-        assert!(state(Kind::DaemonSet, &on_delete, None).is_err());
+        let failure = state(Kind::DaemonSet, "daemonset/a", &on_delete, None).unwrap_err();
+        let message = failure.message();
+        assert!(
+            message.starts_with("daemonset/a has no rollout"),
+            "{message}"
+        );
     }
 }

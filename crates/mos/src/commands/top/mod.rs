@@ -88,13 +88,20 @@ enum SortBy {
 pub(crate) async fn run(args: TopArgs, connection: &ConnectionArgs) -> Result<(), Failure> {
     let client = Client::connect(connection).await?;
     let discovery = client.discover().await?;
-    let (report, common) = match args.what {
-        What::Nodes(args) => (nodes(&client, &discovery, &args).await?, args.common),
-        What::Pods(args) => (pods(&client, &discovery, &args).await?, args.common),
+    let (report, common, kind) = match args.what {
+        What::Nodes(args) => {
+            let report = nodes(&client, &discovery, &args).await?;
+            (report, args.common, "node")
+        }
+        What::Pods(args) => {
+            let report = pods(&client, &discovery, &args).await?;
+            (report, args.common, "pod")
+        }
     };
     if report.is_empty() {
         if let Some(name) = &common.name {
-            return Err(Failure::new(format!("there is no `{name}`")));
+            return Err(Failure::new(format!("there is no {kind} `{name}`"))
+                .hint(format!("`mos get {kind}s` lists those that there are")));
         }
         eprintln!("No resources found");
         return Ok(());
