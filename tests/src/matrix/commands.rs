@@ -10,8 +10,6 @@ use super::{Command, Stage};
 
 const NO_PODS: &str = "this run has no hosts, so no pod gets ready and `rollout status` waits until its `--timeout`; with \
      hosts, simulated ones too, it works";
-const ONE_REVISION: &str = "tried on a deployment of one revision, which has none to go back to, with Kubernetes either; from \
-     the second revision on it works, with hosts and without";
 const NO_HOSTS: &str =
     "no host runs containers yet; kubectl says so, some commands after waiting for the pod";
 const NO_LOGS: &str = "no host runs containers yet: the log of a pod without a host is empty and no error, as with \
@@ -62,11 +60,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     works("rollout pause, resume, restart", workloads::rollout),
     refused("rollout status", workloads::rollout_status, NO_PODS),
-    refused(
-        "rollout history, undo",
-        workloads::rollout_history,
-        ONE_REVISION,
-    ),
+    works("rollout history, undo", workloads::rollout_history),
     works("delete --cascade=background", workloads::cascade_background),
     works("delete --cascade=orphan", workloads::cascade_orphan),
     works("delete --cascade=foreground", workloads::cascade_foreground),

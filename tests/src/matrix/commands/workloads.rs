@@ -186,10 +186,27 @@ pub(super) fn rollout_status(stage: &Stage) {
 }
 
 pub(super) fn rollout_history(stage: &Stage) {
-    deployment(stage, "history");
-    let undone = stage.kubectl.run("rollout undo deployment history");
-    undone.complains("no rollout history found");
-    stage.kubectl.run("delete deployment history").ok();
+    with_replica_set(stage, "history");
+    let kubectl = &stage.kubectl;
+    kubectl
+        .run("rollout undo deployment history")
+        .complains("no rollout history found");
+    kubectl
+        .run("set image deployment history app=example.com/app:2")
+        .says("image updated");
+    wait_until("its second replica set", || {
+        replica_sets(stage, "history").len() == 2
+    });
+    kubectl
+        .run("rollout history deployment history --revision=2")
+        .says("example.com/app:2");
+    kubectl
+        .run("rollout undo deployment history")
+        .says("rolled back");
+    let undone = stored(stage, "apps/v1", "deployments/history");
+    let image = &undone["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert_eq!(image, "example.com/app:1", "{undone}");
+    kubectl.run("delete deployment history").ok();
 }
 
 pub(super) fn cascade_background(stage: &Stage) {
