@@ -42,6 +42,7 @@ mod service_accounts;
 mod taint_eviction;
 mod tokens;
 mod views;
+mod volumes;
 mod watch;
 mod workloads;
 
@@ -145,6 +146,7 @@ async fn controllers(context: Context) {
     tasks.spawn(service_accounts::run(context.clone()));
     tasks.spawn(custom_resources::run(context.clone()));
     tasks.spawn(quotas::run(context.clone()));
+    tasks.spawn(volumes::run(context.clone()));
     tasks.spawn(disruption::run(context.clone()));
     tasks.spawn(rebalancing::run(context.clone()));
     tasks.spawn(certificates::run(context.clone()));

@@ -304,7 +304,7 @@ fn a_pod_goes_where_its_volumes_are() {
     cluster.upsert_storage_class(class(&json!({ "metadata": { "name": "local" }, "provisioner": "x/y", "volumeBindingMode": "Immediate" })));
     assert_eq!(
         why_not(&cluster, &object).kubernetes(),
-        "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+        "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims: default/data (class local) has no volume."
     );
     // Made where the pod will be, if it can be made there.
     cluster.upsert_storage_class(class(&json!({

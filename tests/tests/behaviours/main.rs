@@ -4,6 +4,7 @@
 //! hosts start their own.
 
 mod changes;
+mod claims_are_bound;
 mod command_line;
 mod cron_job_concurrency;
 mod cron_job_history;

@@ -1,7 +1,7 @@
 //! Each pod of a StatefulSet has claims of its own, which outlive it: `persistentVolumeClaimRetentionPolicy` says for how
 //! long.
 //!
-//! Nobody makes volumes here: pods wait for theirs, or the test binds claims by hand, as an administrator does.
+//! Nobody makes volumes here: pods wait until an administrator has made theirs.
 
 use serde_json::{Value, json};
 
@@ -52,7 +52,9 @@ fn a_pod_starts_when_its_claim_has_a_volume() {
     let why = &condition(&pod, "PodScheduled")["message"];
     let why = why.as_str().unwrap_or_default();
     assert!(
-        why.contains("unbound immediate PersistentVolumeClaims"),
+        why.contains(
+            "unbound immediate PersistentVolumeClaims: stateful-set-claims/data-db-1 (no class)"
+        ),
         "{why}"
     );
     let volume = pod["spec"]["volumes"]
@@ -74,8 +76,6 @@ fn a_pod_starts_when_its_claim_has_a_volume() {
     kubectl
         .run_with_input("create -f -", &disk.to_string())
         .ok();
-    let bind = r#"{"metadata":{"annotations":{"pv.kubernetes.io/bind-completed":"yes"}},"spec":{"volumeName":"disk-of-db-1"}}"#;
-    kubectl.run(&format!("patch pvc data-db-1 -p {bind}")).ok();
     until(&kubectl, "pod db-1", is_ready);
     let others = get(&kubectl, "pod db-0");
     assert_eq!(others["status"]["phase"], "Pending");

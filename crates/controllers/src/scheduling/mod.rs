@@ -49,8 +49,12 @@ const WAKE: Duration = Duration::from_millis(100);
 const TELL: Duration = Duration::from_secs(10);
 /// How long a pod waits for its volumes once its host is chosen.
 const VOLUMES: Duration = Duration::from_secs(600);
+/// How long it waits before that is told: volumes that are there are bound in less.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 const UNSCHEDULABLE: &str = "Unschedulable";
+/// The reason of the condition of a pod that has a host and no volumes there. More hosts would be of no use to it.
+const WAITING_FOR_VOLUMES: &str = "WaitingForVolumes";
 
 /// How a write ended.
 enum Outcome {
@@ -136,8 +140,8 @@ async fn schedule(client: Client, events: Events) {
 struct Waiting {
     uid: Arc<str>,
     host: Arc<str>,
-    /// How long it waits.
-    until: Instant,
+    /// Since when.
+    since: Instant,
 }
 
 struct Scheduler {
@@ -246,11 +250,10 @@ impl Scheduler {
         if missing.is_empty() {
             return self.bind(pod, host);
         }
-        let until = Instant::now() + VOLUMES;
         let waiting = Waiting {
             uid: pod.uid.clone(),
             host: host.clone(),
-            until,
+            since: Instant::now(),
         };
         self.waiting.insert(pod.key.clone(), waiting);
         let (client, key) = (self.client.clone(), pod.key.clone());
@@ -360,13 +363,19 @@ impl Scheduler {
         }));
     }
 
-    /// Tells why a pod is stuck, unless it was told so, or told something else just now.
+    /// Tells why a pod is stuck.
     fn tell(&mut self, key: &PodKey, now: Instant) {
-        let (Some(why), Some(pod)) = (self.state.queue.why_stuck(key), self.state.cluster.pod(key))
-        else {
+        if let Some(why) = self.state.queue.why_stuck(key) {
+            let text = words(why);
+            self.say(key, UNSCHEDULABLE, text, now);
+        }
+    }
+
+    /// Tells why a pod is not bound, unless it was told so, or told something else just now.
+    fn say(&mut self, key: &PodKey, reason: &'static str, text: String, now: Instant) {
+        let Some(pod) = self.state.cluster.pod(key) else {
             return;
         };
-        let text = words(why);
         if let Some((last, at)) = self.told.get_mut(key) {
             if now < *at + TELL {
                 return;
@@ -385,7 +394,7 @@ impl Scheduler {
         self.events
             .warn(reference, "FailedScheduling", "Scheduling", text.clone());
         self.writes.push(Box::pin(async move {
-            let told = writes::tell_stuck(&client, &target, UNSCHEDULABLE, &text).await;
+            let told = writes::tell_stuck(&client, &target, reason, &text).await;
             Outcome::Told(target.key, told)
         }));
     }
@@ -433,12 +442,27 @@ impl Scheduler {
         }
         let cluster = &self.state.cluster;
         self.told.retain(|key, _| cluster.pod(key).is_some());
-        let late: Vec<PodKey> = self
-            .waiting
-            .iter()
-            .filter(|(_, waiting)| waiting.until <= now)
-            .map(|(key, _)| key.clone())
-            .collect();
+        self.look_at_waiting(now);
+    }
+
+    /// Looks through those that have a host and wait for volumes there.
+    fn look_at_waiting(&mut self, now: Instant) {
+        let mut late = Vec::new();
+        let mut patient = Vec::new();
+        for (key, waiting) in &self.waiting {
+            let pod = self.state.cluster.pod(key);
+            let Some(pod) = pod.filter(|pod| pod.uid == waiting.uid) else {
+                late.push(key.clone());
+                continue;
+            };
+            // A volume that was free may be another claim's by now: then another host may do.
+            let may_come = self.state.cluster.has_volumes_for(pod, &waiting.host);
+            if now >= waiting.since + VOLUMES || !may_come {
+                late.push(key.clone());
+            } else if now >= waiting.since + PATIENCE {
+                patient.push((key.clone(), self.words_of_waiting(pod, &waiting.host)));
+            }
+        }
         for key in late {
             let waiting = self.waiting.remove(&key);
             let pod = self.state.cluster.pod(&key);
@@ -446,6 +470,29 @@ impl Scheduler {
                 self.state.forget(&key, now);
             }
         }
+        for (key, text) in patient {
+            self.say(&key, WAITING_FOR_VOLUMES, text, now);
+        }
+    }
+
+    /// What a pod waits for that has a host.
+    fn words_of_waiting(&self, pod: &Pod, host: &str) -> String {
+        let cluster = &self.state.cluster;
+        let missing = self.claims_without_volume(pod).into_iter();
+        let each = missing.map(|name| {
+            let claim = cluster.claim(pod.namespace(), &name);
+            let class = claim.and_then(|claim| cluster.storage_class(claim));
+            let of = format!("claim {}/{name}", pod.namespace());
+            match class.filter(|class| class.provisions()) {
+                Some(class) => format!(
+                    "waiting for {of} to be provisioned on host {host}: that is for the provisioner {} of its class \
+                     {}, which is no part of Mosaic",
+                    class.provisioner, class.name
+                ),
+                None => format!("waiting for {of} to be bound to a volume that host {host} reaches"),
+            }
+        });
+        each.collect::<Vec<_>>().join("; ")
     }
 }
 

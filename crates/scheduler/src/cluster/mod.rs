@@ -28,6 +28,7 @@ pub(crate) use self::{
 };
 use crate::{
     explain::Explanation,
+    filter::VolumeNeeds,
     memo::{Context, Memo},
     model::{Budget, Claim, Namespace, Node, Pod, PodKey, StorageClass, Volume},
     slab::ClassIndex,
@@ -214,6 +215,20 @@ impl Cluster {
             .claims
             .get(&*format!("{namespace}/{name}"))?;
         Some(claim)
+    }
+
+    /// The storage class that a claim names.
+    pub fn storage_class(&self, claim: &Claim) -> Option<&StorageClass> {
+        let class = self.state.volumes.classes.get(&claim.class)?;
+        Some(class)
+    }
+
+    /// Whether the volumes that a pod asks for can be had on a host, or be made for it.
+    pub fn has_volumes_for(&self, pod: &Pod, host: &str) -> bool {
+        let needs = VolumeNeeds::new(&self.state, pod);
+        let node = self.node(host);
+        needs.pod_failure().is_none()
+            && node.is_some_and(|node| needs.failure(&self.state, node).is_none())
     }
 
     /// The host that a pod is on, or is assumed to be on.

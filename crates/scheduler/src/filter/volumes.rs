@@ -65,12 +65,12 @@ impl VolumeNeeds {
                 return Ok(());
             }
             // Named, but the volume's side has not agreed yet.
-            Some(_) => return Err("pod has unbound immediate PersistentVolumeClaims".to_owned()),
+            Some(_) => return Err(unbound(claim)),
             None => {}
         }
         let class = volumes.classes.get(&claim.class);
         if claim.class.is_empty() {
-            return Err("pod has unbound immediate PersistentVolumeClaims".to_owned());
+            return Err(unbound(claim));
         }
         let class = class.ok_or_else(|| {
             format!(
@@ -79,7 +79,7 @@ impl VolumeNeeds {
             )
         })?;
         if class.binding == BindingMode::Immediate {
-            return Err("pod has unbound immediate PersistentVolumeClaims".to_owned());
+            return Err(unbound(claim));
         }
         let mut candidates: Vec<Arc<Volume>> = volumes
             .volumes
@@ -111,8 +111,10 @@ impl VolumeNeeds {
             let failure = || Failure::NoVolume {
                 claim: (*unbound.claim.name).into(),
             };
-            // A volume that is being made is made for one host.
-            if let Some(selected) = &unbound.claim.selected_node {
+            // A volume that is being made is made for one host. Where none is made, another host may be chosen as long as
+            // nothing is bound.
+            let selected = unbound.claim.selected_node.as_ref();
+            if let Some(selected) = selected.filter(|_| unbound.class.provisions()) {
                 if **selected != *node.name {
                     return Some(failure());
                 }
@@ -125,7 +127,7 @@ impl VolumeNeeds {
             match found {
                 Some(volume) => taken.push(&volume.name),
                 None => {
-                    let made = unbound.class.provisions
+                    let made = unbound.class.provisions()
                         && reaches(unbound.class.topologies.as_deref(), node);
                     if !made {
                         return Some(failure());
@@ -137,9 +139,23 @@ impl VolumeNeeds {
     }
 }
 
+/// What is wrong with a claim whose volume has to be there before a host is looked for: Kubernetes' words, and of which
+/// claim.
+fn unbound(claim: &Claim) -> String {
+    let class = match &*claim.class {
+        "" => "no class".to_owned(),
+        class => format!("class {class}"),
+    };
+    format!(
+        "pod has unbound immediate PersistentVolumeClaims: {} ({class}) has no volume",
+        claim.key()
+    )
+}
+
 fn suits(volume: &Volume, claim: &Claim) -> bool {
     let reserved = volume.claim.as_deref() == Some(&*claim.key());
     (volume.available || reserved)
+        && volume.block == claim.block
         && volume.class == claim.class
         && volume.size >= claim.size
         && claim

@@ -41,6 +41,8 @@ pub struct Claim {
     pub size: i64,
     /// What it wants to do with the volume, sorted.
     pub access_modes: Vec<Box<str>>,
+    /// It wants the bare device, and no file system on it.
+    pub block: bool,
     /// Labels that its volume must have; none means any.
     pub selector: Option<LabelSelector>,
     /// It is being deleted.
@@ -62,6 +64,8 @@ pub struct Volume {
     pub size: i64,
     /// What can be done with it.
     pub access_modes: Vec<Box<str>>,
+    /// It is used as the bare device, without a file system on it.
+    pub block: bool,
     /// The claim that it belongs to, as `namespace/name`.
     pub claim: Option<Arc<str>>,
     /// Nobody's, and free to be claimed.
@@ -75,8 +79,8 @@ pub struct StorageClass {
     pub name: Arc<str>,
     /// When claims get their volume.
     pub binding: BindingMode,
-    /// Whether volumes are made on demand.
-    pub provisions: bool,
+    /// Who makes volumes on demand; empty for nobody.
+    pub provisioner: Arc<str>,
     /// Hosts for which volumes can be made; none means all.
     pub topologies: Option<Vec<NodeTerm>>,
 }
@@ -114,6 +118,7 @@ impl Claim {
             selected_node: annotations.selected_node.map(Arc::from),
             size: storage(requests.as_ref()),
             access_modes: modes(spec.access_modes),
+            block: is_block(spec.volume_mode.as_deref()),
             selector: spec
                 .selector
                 .filter(|raw| !raw.is_null())
@@ -152,6 +157,7 @@ impl Volume {
                 .into(),
             size: storage(spec.capacity.as_ref()),
             access_modes: modes(spec.access_modes),
+            block: is_block(spec.volume_mode.as_deref()),
             available: claim.is_none()
                 && raw.metadata.deletion_timestamp.is_none()
                 && matches!(phase.as_deref(), None | Some("Available" | "Pending")),
@@ -170,6 +176,7 @@ impl StorageClass {
         const KIND: &str = "StorageClass";
         let mut raw: RawClass = parse(KIND, bytes)?;
         let provisioner = raw.provisioner.unwrap_or_default();
+        let makes_none = provisioner == "kubernetes.io/no-provisioner";
         let topologies = raw.allowed_topologies.filter(|list| !list.is_empty());
         Ok(Self {
             name: raw.metadata.name(KIND)?.into(),
@@ -177,10 +184,21 @@ impl StorageClass {
                 Some("WaitForFirstConsumer") => BindingMode::WaitForFirstConsumer,
                 _ => BindingMode::Immediate,
             },
-            provisions: !provisioner.is_empty() && provisioner != "kubernetes.io/no-provisioner",
+            provisioner: if makes_none { "" } else { &*provisioner }.into(),
             topologies: topologies.map(|list| list.into_iter().map(RawTopology::read).collect()),
         })
     }
+}
+
+impl StorageClass {
+    /// Whether volumes are made on demand.
+    pub fn provisions(&self) -> bool {
+        !self.provisioner.is_empty()
+    }
+}
+
+fn is_block(mode: Option<&str>) -> bool {
+    mode == Some("Block")
 }
 
 fn storage(list: Option<&ResourceList<'_>>) -> i64 {
@@ -220,6 +238,7 @@ struct Annotations {
 #[serde(rename_all = "camelCase")]
 struct ClaimSpec<'a> {
     volume_name: Option<String>,
+    volume_mode: Option<String>,
     storage_class_name: Option<String>,
     access_modes: Option<Vec<String>>,
     selector: Option<Value>,
@@ -250,6 +269,7 @@ struct RawVolume<'a> {
 #[serde(rename_all = "camelCase")]
 struct VolumeSpec<'a> {
     node_affinity: Option<VolumeAffinity>,
+    volume_mode: Option<String>,
     storage_class_name: Option<String>,
     access_modes: Option<Vec<String>>,
     claim_ref: Option<ClaimReference>,

@@ -154,7 +154,9 @@ fn waits(pod: &Value, known: &Known, because: &mut Vec<String>) {
             other => format!("scheduler `{other}` has not decided about it: does it run?"),
         });
     }
-    if known.placement.words.is_none() && scheduled.is_some() {
+    let waits_for_volumes =
+        scheduled.is_some_and(|condition| text(condition, "/reason") == "WaitingForVolumes");
+    if known.placement.words.is_none() && scheduled.is_some() && !waits_for_volumes {
         because.push("there is a host that would do now: it should come soon".to_owned());
     }
 }
