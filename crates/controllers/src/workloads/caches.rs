@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
     batch::v1::{CronJob, Job},
+    core::v1::ResourceQuota,
 };
 use kube::{Api, Client, runtime::watcher};
 use mosaic_workloads::{Kind, Node, Pod, stateful_set::Claim};
@@ -30,6 +31,8 @@ pub(super) struct Caches {
     pub(super) claims: Arc<Informer<Claim>>,
     pub(super) jobs: Arc<Informer<Job>>,
     pub(super) cron_jobs: Arc<Informer<CronJob>>,
+    /// Plans do not look at them; they say when it is worth to try again what was refused.
+    pub(super) quotas: Arc<Informer<ResourceQuota>>,
 }
 
 /// Does the same with the informer of a kind that plans write.
@@ -78,6 +81,7 @@ impl Caches {
             claims: Informer::new(),
             jobs: Informer::new(),
             cron_jobs: Informer::new(),
+            quotas: Informer::new(),
         }
     }
 
@@ -94,6 +98,7 @@ impl Caches {
             self.claims.run(Api::all(client.clone()), config()),
             self.jobs.run(Api::all(client.clone()), config()),
             self.cron_jobs.run(Api::all(client.clone()), config()),
+            self.quotas.run(Api::all(client.clone()), config()),
         );
     }
 

@@ -76,7 +76,14 @@ impl Failed {
         })
     }
 
-    fn message(&self) -> String {
+    /// Whether the API would not have a child created: to ask again at once is of no use.
+    pub(super) fn is_refused_creation(&self) -> bool {
+        let refused = |status: &Status| (400..500).contains(&status.code) && status.code != 429;
+        self.creating && !self.error.is_conflict() && self.refusal().is_some_and(refused)
+    }
+
+    /// What was answered.
+    pub(super) fn message(&self) -> String {
         match self.refusal() {
             Some(status) => status.message.clone(),
             None => self.error.to_string(),
@@ -107,6 +114,8 @@ pub(super) struct Done {
     pub(super) version: Option<Option<String>>,
     /// Names of children that are there already and belong to others.
     pub(super) taken: Vec<(Kind, Key)>,
+    /// Whether something was to be created, and was not as creations rest.
+    pub(super) held: bool,
 }
 
 /// What one action has done.
@@ -125,6 +134,8 @@ pub(super) struct CarryOut<'a, O> {
     object: &'a O,
     /// Names of children of which earlier plans have found that others have them.
     taken: &'a [(Kind, Key)],
+    /// Whether nothing is created, as it was refused a moment ago.
+    rests: bool,
     done: Done,
 }
 
@@ -141,6 +152,7 @@ where
         events: &'a Events,
         object: &'a O,
         taken: &'a [(Kind, Key)],
+        rests: bool,
     ) -> Self {
         Self {
             client,
@@ -148,6 +160,7 @@ where
             events,
             object,
             taken,
+            rests,
             done: Done::default(),
         }
     }
@@ -165,6 +178,9 @@ where
         {
             return acted;
         }
+        if self.done.held && plan.status_needs_success {
+            return acted;
+        }
         let written = match &plan.status {
             Some(status) => self.write_status(status).await,
             None => Ok(()),
@@ -176,6 +192,11 @@ where
         self.may_adopt(plan).await?;
         for batch in plan.batches() {
             let actions = plan.actions.get(batch.actions).unwrap_or_default();
+            let creates = |action: &Action| matches!(action, Action::Create { .. });
+            if self.rests && actions.iter().any(creates) {
+                self.done.held = true;
+                return Ok(());
+            }
             let mut results = Vec::with_capacity(actions.len());
             {
                 let mut running = Vec::with_capacity(actions.len());
@@ -192,7 +213,7 @@ where
                 match result {
                     Ok(effect) => self.note(action, effect),
                     Err(failed) => {
-                        self.note_failure(action, &failed);
+                        self.note_failure(action, &failed, first.is_none());
                         first.get_or_insert(failed);
                     }
                 }
@@ -291,14 +312,15 @@ where
         }
     }
 
-    fn note_failure(&mut self, action: &Action, failed: &Failed) {
+    fn note_failure(&mut self, action: &Action, failed: &Failed, first: bool) {
         if failed.may_be_done()
             && let Some(kind) = kind_of(action)
         {
             let fence = self.caches.fence(kind, None);
             self.done.pending.wrote(kind, fence);
         }
-        if failed.error.is_conflict() || failed.namespace_goes() {
+        // What fails together fails for the same reason: told once.
+        if !first || failed.error.is_conflict() || failed.namespace_goes() {
             return;
         }
         if let Some(event) = action.failed(&failed.message()) {

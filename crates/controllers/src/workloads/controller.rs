@@ -16,8 +16,15 @@ use mosaic_api::LabelSelector;
 use mosaic_workloads::{Failure, Kind, Plan, Pod, daemon_set::Backoff};
 use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
 
-use super::{Caches, Pending, caches::planned, carry_out::CarryOut, triggers::Selectors};
+use super::{
+    Caches, Pending,
+    caches::planned,
+    carry_out::{CarryOut, Failed},
+    rest::Resting,
+    triggers::Selectors,
+};
 use crate::{
     context::Context,
     error::{Error, Result},
@@ -151,6 +158,8 @@ pub(super) struct Controller<W: Workload> {
     pub(super) caches: Arc<Caches>,
     pub(super) selectors: Selectors,
     pub(super) queue: Queue<Key>,
+    /// Objects whose children were refused.
+    pub(super) resting: Resting,
     client: Client,
     events: Events,
     memories: Mutex<HashMap<Key, Memory>>,
@@ -172,6 +181,7 @@ impl<W: Workload> Controller<W> {
             caches: caches.clone(),
             selectors: Selectors::default(),
             queue,
+            resting: Resting::default(),
             client: context.client.clone(),
             events,
             memories: Mutex::default(),
@@ -206,9 +216,10 @@ impl<W: Workload> Controller<W> {
         informer.reach(std::mem::take(&mut memory.own)).await;
         let adopts = self.adopting.lock().remove(&key);
         let Some(object) = informer.get(&key) else {
+            self.resting.forget(&key);
             return Ok(Next::Done);
         };
-        let result = self.look_at(&object, adopts, &mut memory).await;
+        let result = self.look_at(&key, &object, adopts, &mut memory).await;
         if result.is_err() && adopts {
             self.adopting.lock().insert(key.clone());
         }
@@ -216,7 +227,15 @@ impl<W: Workload> Controller<W> {
         result
     }
 
-    async fn look_at(&self, object: &W::Object, adopts: bool, memory: &mut Memory) -> Result<Next> {
+    async fn look_at(
+        &self,
+        key: &Key,
+        object: &W::Object,
+        adopts: bool,
+        memory: &mut Memory,
+    ) -> Result<Next> {
+        let wakes = self.resting.wakes();
+        let rests = self.resting.left(key, Instant::now());
         let look = Look::<W> {
             caches: &self.caches,
             object,
@@ -233,6 +252,7 @@ impl<W: Workload> Controller<W> {
             &self.events,
             object,
             &memory.taken,
+            rests.is_some(),
         );
         let result = work.carry_out(&plan).await;
         let done = work.done();
@@ -250,22 +270,45 @@ impl<W: Workload> Controller<W> {
         let is_new = |taken: &(Kind, Key)| !memory.taken.contains(taken);
         let found: Vec<_> = done.taken.into_iter().filter(is_new).collect();
         memory.taken.extend(found);
+        let again = plan.again.map(until);
         match result {
+            // Nothing has changed about why the last creations failed.
+            Ok(()) if done.held => Ok(Next::After(
+                again.into_iter().chain(rests).min().unwrap_or_default(),
+            )),
             Ok(()) => {
                 memory.failure = None;
+                self.resting.forget(key);
                 // The next plan chooses other names, once those that have them are in memory.
                 if has_found_taken {
                     return Ok(Next::After(TAKEN_RETRY));
                 }
-                Ok(plan.again.map_or(Next::Done, |at| Next::After(until(at))))
+                Ok(again.map_or(Next::Done, Next::After))
             }
             // Everything in it goes: there is nothing to do any more, and nobody to tell.
             Err(failed) if failed.namespace_goes() => Ok(Next::Done),
+            Err(failed) if failed.is_refused_creation() => {
+                let wait = self.resting.refused(key, wakes, Instant::now());
+                tell_refusal(W::CONTROLLER, key, &failed, memory.failure.is_none(), wait);
+                memory.failure = failed.failure();
+                Ok(Next::After(wait))
+            }
             Err(failed) => {
                 memory.failure = failed.failure();
                 Err(Error::from(failed))
             }
         }
+    }
+}
+
+/// Says that children were refused: once, and not at each further try.
+fn tell_refusal(controller: &str, key: &Key, failed: &Failed, first: bool, wait: Duration) {
+    let (namespace, name) = key;
+    let message = failed.message();
+    if first {
+        tracing::warn!(controller, %namespace, %name, message, "refused; tried again until it is not");
+    } else {
+        tracing::debug!(controller, %namespace, %name, message, again_in = ?wait, "still refused");
     }
 }
 

@@ -20,6 +20,7 @@ mod job;
 mod job_orphans;
 mod pending;
 mod replica_set;
+mod rest;
 mod stateful_set;
 mod triggers;
 

@@ -10,7 +10,10 @@ use kube::Resource;
 use mosaic_api::LabelSelector;
 use parking_lot::RwLock;
 
-use super::controller::{Controller, Workload};
+use super::{
+    controller::{Controller, Workload},
+    rest::has_more_room,
+};
 use crate::informer::{Change, Key, controller_of, key_of};
 
 /// What the objects of a kind select, by namespace and name.
@@ -77,6 +80,17 @@ impl<W: Workload> Controller<W> {
     pub(super) fn listen(self: &Arc<Self>) {
         let this = self.clone();
         W::objects(&self.caches).listen(move |change| this.object_changed(change));
+        let this = self.clone();
+        self.caches.quotas.listen(move |change| {
+            let namespace = change
+                .both()
+                .find_map(|quota| quota.metadata.namespace.as_deref());
+            if has_more_room(change) {
+                for key in this.resting.wake_namespace(namespace.unwrap_or_default()) {
+                    this.queue.add(key);
+                }
+            }
+        });
         W::listen(self);
     }
 
@@ -101,6 +115,8 @@ impl<W: Workload> Controller<W> {
             (_, Some(_)) => {
                 let selector = change.new.as_deref().and_then(W::selector);
                 self.selectors.set(&key, selector);
+                // Other children may be allowed.
+                self.resting.wake(&key);
                 self.may_adopt(key);
             }
         }
