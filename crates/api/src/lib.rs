@@ -16,6 +16,7 @@ pub mod names;
 pub mod openapi;
 pub mod own;
 pub mod quantity;
+pub mod recorder;
 pub mod scale;
 pub mod selector;
 pub mod status;

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Client,
-    runtime::events::{Event, EventType, Recorder, Reporter},
-};
+use kube::Client;
 
 use crate::{
     Options,
     caches::PodsByNode,
     discovery::Discovery,
+    events::{self, Recorder},
     informer::Informer,
     views::{NodeView, PodView},
 };
@@ -31,21 +29,21 @@ pub(crate) struct Context {
     pub(crate) nodes: Arc<Informer<NodeView>>,
     /// Which pods are on which host.
     pub(crate) pods_by_node: Arc<PodsByNode>,
-    recorder: Recorder,
+    recorder: Arc<Recorder>,
 }
 
 impl Context {
     pub(crate) fn new(client: Client, options: Options) -> Self {
-        let reporter = Reporter {
-            controller: "mosaic-controllers".to_owned(),
-            instance: Some(options.identity.clone()),
-        };
         let (pods, pods_by_node) = (Informer::new(), Arc::<PodsByNode>::default());
         let index = pods_by_node.clone();
         // First of all listeners: the others find the index as a change left it.
         pods.listen(move |change| index.moved(change));
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: Arc::new(Recorder::new(
+                client.clone(),
+                "mosaic-controllers",
+                &options.identity,
+            )),
             discovery: Discovery::new(),
             pods,
             nodes: Informer::new(),
@@ -64,15 +62,7 @@ impl Context {
         action: &str,
         note: String,
     ) {
-        let event = Event {
-            type_: EventType::Warning,
-            reason: reason.to_owned(),
-            note: Some(note),
-            action: action.to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = self.recorder.publish(&event, about).await {
-            tracing::debug!(%error, reason, name = about.name, note = event.note, "an event was not written");
-        }
+        let told = events::told(true, about, None, (reason, action), note);
+        self.recorder.publish(&told).await;
     }
 }

@@ -46,6 +46,19 @@ fn refused_pods_are_a_condition_and_an_event_until_the_quota_grows() {
         })
     });
 
+    // However often it is tried, it is told once, and counted.
+    let set = "events --field-selector involvedObject.kind=ReplicaSet,reason=FailedCreate";
+    let told = until(&kubectl, set, |events| {
+        items(events)
+            .iter()
+            .any(|event| event["count"].as_u64() >= Some(3))
+    });
+    let [event] = items(&told) else {
+        panic!("one event, and not {told}");
+    };
+    assert_eq!(event["source"]["component"], "replicaset-controller");
+    assert!(event["firstTimestamp"].is_string() && event["lastTimestamp"].is_string());
+
     kubectl
         .run(r#"patch quota few -p {"spec":{"hard":{"pods":"4"}}}"#)
         .ok();
