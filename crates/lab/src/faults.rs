@@ -62,6 +62,50 @@ impl fmt::Display for FaultError {
 
 impl std::error::Error for FaultError {}
 
+impl fmt::Display for Fault {
+    /// As it is written in a plan.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match (self.kind, &self.hosts) {
+            (_, Hosts::Zone(_)) => "zone",
+            (FaultKind::Silent, _) => "silent",
+            (FaultKind::Down, _) => "down",
+            (FaultKind::Restart, _) => "restart",
+            (FaultKind::Flap, _) => "flap",
+        };
+        write!(f, "{kind}=")?;
+        match &self.hosts {
+            Hosts::First(count) => write!(f, "{count}")?,
+            Hosts::Zone(zone) => f.write_str(zone)?,
+        }
+        let seconds = |millis: u64| millis as f64 / 1_000.0;
+        write!(f, "@{}s", seconds(self.after))?;
+        match self.lasts {
+            Some(lasts) => write!(f, "/{}s", seconds(lasts)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Fault {
+    /// What is wrong with it for so many hosts in so many zones: hosts that are not there break nothing.
+    pub(crate) fn check(&self, count: u32, zones: u32) -> Result<(), String> {
+        let zones = zones.min(count);
+        match &self.hosts {
+            Hosts::First(wanted) if *wanted > count => {
+                Err(format!("`{self}`: there are {count} hosts only"))
+            }
+            Hosts::Zone(zone) if !(1..=zones).any(|number| **zone == *format!("zone-{number}")) => {
+                let all = match zones {
+                    1 => "zone-1 only".to_owned(),
+                    last => format!("zone-1 to zone-{last}"),
+                };
+                Err(format!("`{self}`: there is no {zone}; there is {all}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl FromStr for Fault {
     type Err = FaultError;
 
@@ -109,6 +153,31 @@ impl FromStr for Fault {
 mod tests {
     use super::*;
 
+    fn fault(text: &str) -> Fault {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_not_there_cannot_break() {
+        let check = |text: &str| fault(text).check(10, 3);
+        for good in ["zone=zone-3@1s", "down=10@1s", "flap=1@1s/2s"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            (
+                "zone=zone-4@1s",
+                "`zone=zone-4@1s`: there is no zone-4; there is zone-1 to zone-3",
+            ),
+            (
+                "zone=here@1s",
+                "`zone=here@1s`: there is no here; there is zone-1 to zone-3",
+            ),
+            ("down=11@500ms", "`down=11@0.5s`: there are 10 hosts only"),
+        ] {
+            assert_eq!(check(bad), Err(why.to_owned()));
+        }
+    }
+
     #[test]
     fn plans_are_read() {
         let fault: Fault = "silent=10@30s".parse().unwrap();
@@ -125,6 +194,10 @@ mod tests {
         assert_eq!(
             (fault.hosts, fault.lasts),
             (Hosts::Zone("zone-2".into()), Some(20_000))
+        );
+        assert_eq!(
+            self::fault("zone=zone-2@1m/20s").to_string(),
+            "zone=zone-2@60s/20s"
         );
         let bad = [
             "",

@@ -23,6 +23,7 @@ mod api;
 mod duration;
 mod engine;
 mod faults;
+mod holders;
 mod objects;
 mod resources;
 mod script;
@@ -80,8 +81,12 @@ pub struct Options {
     pub as_nodes: bool,
     /// Whether Nodes and leases are deleted at the end.
     pub remove_on_exit: bool,
+    /// Whether hosts are taken that another process simulates.
+    pub take_over: bool,
     /// How many writes are under way at a time, at least 1.
     pub writes: usize,
+    /// Who is told when something breaks as planned.
+    pub tell: fn(&str),
 }
 
 impl Default for Options {
@@ -107,7 +112,9 @@ impl Default for Options {
             host_range: Ipv4Net::new_assert([172, 16, 0, 0].into(), 12),
             as_nodes: false,
             remove_on_exit: false,
+            take_over: false,
             writes: 64,
+            tell: |_| {},
         }
     }
 }
@@ -144,6 +151,14 @@ pub enum LabError {
         host: String,
         /// What the API said.
         why: String,
+    },
+    /// Another process simulates hosts of these names.
+    #[error("{hosts}: simulated by {by} already")]
+    Held {
+        /// Which.
+        hosts: String,
+        /// By whom.
+        by: String,
     },
 }
 
@@ -192,6 +207,9 @@ fn check(options: &Options) -> Result<(), String> {
     at_least("the number of zones", options.zones.into())?;
     at_least("the number of pods", options.pods.into())?;
     at_least("the number of writes", options.writes as u64)?;
+    for fault in &options.faults {
+        fault.check(options.count, options.zones)?;
+    }
     let last = u64::from(options.first) + u64::from(options.count) - 1;
     let longest = format!("{}{last}", options.prefix);
     if let Some(wrong) = mosaic_api::names::dns_label(&longest).first() {

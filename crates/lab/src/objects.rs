@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::Options;
+use crate::{Options, holders::PROCESS};
 
 /// The namespace of hosts' leases.
 pub(crate) const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
@@ -108,10 +108,19 @@ pub(crate) fn conditions(now: Timestamp, changed: bool) -> Value {
 }
 
 /// A host's lease. Its owner is the Node, with which it goes.
-pub(crate) fn lease(name: &str, node_uid: &str, seconds: i64, now: Timestamp) -> Value {
+pub(crate) fn lease(
+    name: &str,
+    node_uid: &str,
+    process: &str,
+    seconds: i64,
+    now: Timestamp,
+) -> Value {
     let mut lease = json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-        "metadata": { "name": name, "namespace": "kube-node-lease" },
+        "metadata": {
+            "name": name, "namespace": "kube-node-lease",
+            "annotations": { PROCESS: process },
+        },
         "spec": {
             "holderIdentity": name, "leaseDurationSeconds": seconds,
             "renewTime": mosaic_api::time::format_micro(now),
@@ -128,26 +137,10 @@ pub(crate) fn lease(name: &str, node_uid: &str, seconds: i64, now: Timestamp) ->
     lease
 }
 
-/// An event of a pod.
-pub(crate) fn event(
-    pod: &mosaic_node::lifecycle::Pod,
-    host: &str,
-    serial: u64,
-    notice: (&str, &str, &str),
-    now: Timestamp,
-) -> Value {
-    let (ty, reason, message) = notice;
-    let mut name: String = pod.name.chars().take(200).collect();
-    name.push_str(&format!(".{:x}.{serial:x}", now.as_millisecond()));
-    let message: String = message.chars().take(1_000).collect();
+/// What events of a pod are about.
+pub(crate) fn reference(pod: &mosaic_node::lifecycle::Pod) -> Value {
     json!({
-        "apiVersion": "v1", "kind": "Event",
-        "metadata": { "name": name, "namespace": &*pod.namespace },
-        "involvedObject": { "apiVersion": "v1", "kind": "Pod", "namespace": &*pod.namespace,
-            "name": &*pod.name, "uid": &*pod.uid },
-        "type": ty, "reason": reason, "message": message, "count": 1,
-        "firstTimestamp": time(now), "lastTimestamp": time(now),
-        "source": { "component": "mosaic-sim", "host": host },
-        "reportingComponent": "mosaic-sim", "reportingInstance": host,
+        "apiVersion": "v1", "kind": "Pod", "namespace": &*pod.namespace,
+        "name": &*pod.name, "uid": &*pod.uid,
     })
 }

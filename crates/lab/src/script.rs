@@ -53,17 +53,14 @@ impl Default for ImageScript {
 }
 
 /// What a container does when it is asked to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stop {
+    /// It ends at once: well if it would go on for ever, and by the signal if it has work to do.
+    #[default]
+    Plain,
     Exits(Exit),
     IgnoresTerm,
     IgnoresKill,
-}
-
-impl Default for Stop {
-    fn default() -> Self {
-        Self::Exits(Exit::default())
-    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

@@ -10,8 +10,11 @@ use mosaic_node::lifecycle::{
 
 use crate::{
     addresses::Block,
-    script::{ImageScript, Script, Stop},
+    script::{Exit, ImageScript, Script, Stop},
 };
+
+/// The exit code of a program that ends by the signal that asks it to.
+const TERMINATED: i32 = 143;
 
 /// What a simulated host has of a pod.
 #[derive(Debug, Default)]
@@ -314,10 +317,18 @@ impl Runtime for Simulator<'_> {
             }
             Action::Cancel { container } => self.cancel(container),
             Action::Signal { container, attempt } => {
-                if let Some(Stop::Exits(exit)) = behaviour(container).map(|b| b.stop) {
-                    let effect = Effect::Exits(container, attempt, exit.code, false);
-                    self.add(exit.after, effect);
-                }
+                let behaviour = behaviour(container).unwrap_or_default();
+                let exit = match behaviour.stop {
+                    Stop::Exits(exit) => exit,
+                    Stop::Plain => Exit {
+                        after: 0,
+                        // A program that has not come to the end that its script has for it has not done its work.
+                        code: behaviour.end(attempt).map_or(0, |_| TERMINATED),
+                    },
+                    Stop::IgnoresTerm | Stop::IgnoresKill => return,
+                };
+                let effect = Effect::Exits(container, attempt, exit.code, false);
+                self.add(exit.after, effect);
             }
             Action::Kill { container, attempt } => {
                 // Once nobody knows of the pod any more, nobody could see what it still takes of the host's room.

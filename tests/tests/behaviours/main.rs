@@ -33,6 +33,7 @@ mod job_indexed;
 mod job_retries;
 mod job_suspends;
 mod objects;
+mod pods_are_told_of;
 mod replica_set_adopts;
 mod replica_set_counts_its_own;
 mod replica_set_releases;

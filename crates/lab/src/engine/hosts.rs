@@ -1,6 +1,7 @@
 //! Hosts as they register, are watched, break and come back.
 
 use http::Method;
+use mosaic_api::recorder::Told;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -8,7 +9,7 @@ use super::{Engine, Signal, Wake, Work, host::Mode, later, pause};
 use crate::{
     LabError,
     api::ApiError,
-    faults::{FaultKind, Hosts},
+    faults::{Fault, FaultKind, Hosts},
     objects,
 };
 
@@ -237,16 +238,27 @@ impl Engine {
         match said {
             "restart" => self.restart_agent(index),
             "" | "silent" | "down" => {}
-            other => self.urgent.push_back(Work::NodeEvent(
-                index,
-                format!(
-                    "{}: `{other}` is none of silent, down, restart",
-                    objects::ANNOTATION
-                )
-                .into(),
-            )),
+            other => self.tell_of_host(index, other),
         }
         self.settle_mode(index);
+    }
+
+    /// Says of a host that nobody knows what its annotation asks for.
+    fn tell_of_host(&mut self, index: u32, said: &str) {
+        let Some(host) = self.host(index) else {
+            return;
+        };
+        let told = Told {
+            about: json!({ "apiVersion": "v1", "kind": "Node", "name": &*host.name, "uid": &*host.uid }),
+            is_warning: true,
+            reason: "SimulationScript".to_owned(),
+            message: format!(
+                "{}: `{said}` is none of silent, down, restart",
+                objects::ANNOTATION
+            ),
+            ..Told::default()
+        };
+        self.urgent.push_back(Work::Event(index, Box::new(told)));
     }
 
     /// A planned fault begins or ends.
@@ -263,14 +275,16 @@ impl Engine {
             })
             .map(|(index, _)| index)
             .collect();
-        if begins {
-            tracing::info!(kind = ?fault.kind, hosts = hit.len(), "a planned fault begins");
-            if let Some(lasts) = fault.lasts {
-                let again = fault.kind == FaultKind::Flap;
-                self.timers
-                    .add(later(now, lasts), Wake::FaultEnds(index, again));
-            }
+        if begins && let Some(lasts) = fault.lasts {
+            let again = fault.kind == FaultKind::Flap;
+            self.timers
+                .add(later(now, lasts), Wake::FaultEnds(index, again));
         }
+        let moment = if begins { "begins" } else { "ends" };
+        tracing::info!(%fault, moment, hosts = hit.len(), "a planned fault");
+        let names = hit.iter().filter_map(|host| self.host(*host));
+        let names: Vec<&str> = names.map(|host| &*host.name).collect();
+        (self.options.tell)(&told(&fault, moment, &names));
         for host in hit {
             let restarts = fault.kind == FaultKind::Restart;
             if restarts && begins {
@@ -385,4 +399,15 @@ impl Engine {
             .collect::<Vec<()>>()
             .await;
     }
+}
+
+/// A fault in words, with the hosts that it is about, some of them if there are many.
+fn told(fault: &Fault, moment: &str, names: &[&str]) -> String {
+    let listed = match names {
+        [one] => (*one).to_owned(),
+        [first, second] => format!("{first} and {second}"),
+        [first, .., last] => format!("{first} to {last} ({} hosts)", names.len()),
+        [] => "no host".to_owned(),
+    };
+    format!("fault {fault} {moment}: {listed}")
 }

@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
+use mosaic_api::recorder::Folder;
 use mosaic_node::lifecycle::Spec;
 use tokio::{
     sync::{mpsc, watch},
@@ -24,6 +25,7 @@ use crate::{
     LabError, Options, Progress,
     api::{Api, ApiError},
     faults::Fault,
+    holders::{self, Process},
     resources::Amount,
     script::Script,
     timers::Timers,
@@ -41,6 +43,7 @@ const EVENTS: usize = 1_000;
 
 /// All hosts of a process.
 pub(crate) struct Engine {
+    client: kube::Client,
     api: Api,
     options: Arc<Options>,
     clock: Clock,
@@ -56,12 +59,15 @@ pub(crate) struct Engine {
     urgent: VecDeque<Work>,
     waiting: VecDeque<Work>,
     events: VecDeque<Work>,
+    folder: Folder,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
     signals: mpsc::Sender<Signal>,
     received: mpsc::Receiver<Signal>,
     progress: Progress,
     told: watch::Sender<Progress>,
     failure: Option<LabError>,
+    /// Who this process is, as it is written beside leases.
+    process: Arc<str>,
 }
 
 /// What pods that were made alike share.
@@ -153,7 +159,8 @@ impl Engine {
             .map(|(index, host)| (host.name.clone(), index));
         let (signals, received) = mpsc::channel(QUEUE);
         Ok(Self {
-            api: Api::new(client, options.as_nodes),
+            api: Api::new(client.clone(), options.as_nodes),
+            client,
             clock: Clock {
                 start: Timestamp::now(),
                 instant: Instant::now(),
@@ -170,12 +177,14 @@ impl Engine {
             urgent: VecDeque::new(),
             waiting: VecDeque::new(),
             events: VecDeque::new(),
+            folder: Folder::default(),
             under_way: FuturesUnordered::new(),
             signals,
             received,
             progress: Progress::default(),
             told,
             failure: None,
+            process: Process::own().text().into(),
             options: Arc::new(options),
         })
     }
@@ -186,6 +195,10 @@ impl Engine {
             start: Timestamp::now(),
             instant: Instant::now(),
         };
+        if !self.options.take_over {
+            let names: Vec<&str> = self.hosts.iter().map(|host| &*host.name).collect();
+            holders::check(&self.client, &names).await?;
+        }
         let now = self.clock.start;
         for (index, fault) in (0..).zip(&self.plan) {
             self.timers.add(later(now, fault.after), Wake::Fault(index));

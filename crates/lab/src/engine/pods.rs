@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mosaic_node::lifecycle::{
-    Action, Notice, Object, Observation, Observed, Pod, Runtime, State, Verdict,
-};
+use mosaic_api::recorder::Told;
+use mosaic_node::lifecycle::{Action, Object, Observation, Observed, Pod, Runtime, State, Verdict};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -39,6 +38,8 @@ pub(super) struct SimulatedPod {
     /// What it takes of its host's room.
     taken: Option<Amount>,
     counted: bool,
+    /// Why the host would not have it, until that is told.
+    refusal: Option<Box<Verdict>>,
 }
 
 impl SimulatedPod {
@@ -150,8 +151,11 @@ impl Engine {
             return;
         }
         let index = self.add_pod(host_index, pod, template, status);
+        if let Some(refusal) = self.pod_mut(index).and_then(|pod| pod.refusal.take()) {
+            self.tell_of(index, true, &refusal.reason, &refusal.message);
+        }
         for text in wrong {
-            self.tell_of(index, "Warning", "SimulationScript", &text);
+            self.tell_of(index, true, "SimulationScript", &text);
         }
         self.advance(index);
     }
@@ -184,6 +188,7 @@ impl Engine {
         let mut observed = Observed::default();
         let mut state = None;
         let mut taken = None;
+        let mut refused = None;
         if let Some(host) = self.hosts.get_mut(host_index as usize) {
             let mut leftovers = host.leftovers.iter();
             if let Some(found) = leftovers.position(|(uid, _)| *uid == pod.uid) {
@@ -200,7 +205,9 @@ impl Engine {
                 };
                 match lacking {
                     Some(lacking) if new.is_new() && pod.deletion.is_none() => {
-                        new.end(refusal(lacking));
+                        let why = refusal(lacking);
+                        new.end(why.clone());
+                        refused = Some(Box::new(why));
                         self.progress.refused += 1;
                     }
                     _ => {
@@ -229,6 +236,7 @@ impl Engine {
             wake: None,
             taken,
             counted: false,
+            refusal: refused,
         };
         let index = match self.free.pop() {
             Some(index) => {
@@ -354,7 +362,7 @@ impl Engine {
             self.wake_pod(index, at);
         }
         for notice in notices {
-            self.notice(index, &notice);
+            self.tell_of(index, notice.warning, notice.reason, &notice.message);
         }
         self.forget(index);
     }
@@ -409,30 +417,24 @@ impl Engine {
         }
     }
 
-    fn notice(&mut self, index: u32, notice: &Notice) {
-        // What went well is in the status; writing it down twice for each of 30,000 pods helps nobody.
-        if notice.warning {
-            self.tell_of(index, "Warning", notice.reason, &notice.message);
-        }
-    }
-
-    /// Writes an event of a pod, unless too many wait.
-    fn tell_of(&mut self, index: u32, ty: &str, reason: &str, message: &str) {
+    /// Writes an event of a pod, unless too many wait. That a container started or was pulled is in the status; writing it
+    /// down twice for each of 30,000 pods helps nobody, and so no notice says it.
+    fn tell_of(&mut self, index: u32, is_warning: bool, reason: &str, message: &str) {
         if self.events.len() >= EVENTS {
             return;
         }
-        self.serial += 1;
-        let (serial, now) = (self.serial, self.clock.now());
         let Some(Some(pod)) = self.pods.get(index as usize) else {
             return;
         };
-        let Some(host) = self.hosts.get(pod.host as usize) else {
-            return;
+        let told = Told {
+            about: objects::reference(&pod.pod),
+            is_warning,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            ..Told::default()
         };
-        let event = objects::event(&pod.pod, &host.name, serial, (ty, reason, message), now);
-        let path = format!("/api/v1/namespaces/{}/events", pod.pod.namespace);
-        let event = Box::new((path.into(), event));
-        self.events.push_back(Work::Event(pod.host, event));
+        let told = Work::Event(pod.host, Box::new(told));
+        self.events.push_back(told);
     }
 }
 

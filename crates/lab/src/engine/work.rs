@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::Method;
 use jiff::Timestamp;
+use mosaic_api::recorder::{Record, Source, Told};
 use mosaic_node::lifecycle::Patch;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::{Engine, later, pause};
 use crate::{
     api::{Api, ApiError, JSON, MERGE_PATCH, STRATEGIC_PATCH},
+    holders::PROCESS,
     objects,
 };
 
@@ -22,10 +24,8 @@ pub(super) enum Work {
     Heartbeat(u32, bool),
     Status(u32),
     Delete(u32),
-    /// An event of a pod, ready to be sent.
-    Event(u32, Box<(Box<str>, Value)>),
-    /// An event of a host.
-    NodeEvent(u32, Box<str>),
+    /// An event that a host tells.
+    Event(u32, Box<Told>),
 }
 
 /// A call that came back.
@@ -36,7 +36,7 @@ pub(super) enum Done {
     /// With the version that it gave the pod.
     Written(u32, u64, Box<Patch>, Result<u64, ApiError>),
     Deleted(u32, u64, Result<(), ApiError>),
-    Told(Result<(), ApiError>),
+    Told(u32, Box<Told>, Result<(), ApiError>),
 }
 
 impl Engine {
@@ -70,9 +70,9 @@ impl Engine {
                     return;
                 };
                 let (api, name, epoch) = (self.api.clone(), host.name.clone(), host.epoch);
-                let uid = host.uid.clone();
+                let (uid, process) = (host.uid.clone(), self.process.clone());
                 let call = async move {
-                    let result = renew(&api, &name, &uid, seconds, now).await;
+                    let result = renew(&api, &name, &uid, &process, seconds, now).await;
                     Done::Renewed(index, epoch, result)
                 };
                 self.under_way.push(call.boxed());
@@ -94,34 +94,31 @@ impl Engine {
             }
             Work::Status(index) => self.begin_status(index, now),
             Work::Delete(index) => self.begin_deletion(index),
-            Work::Event(index, event) => {
-                let Some(host) = self.host(index).filter(|host| host.is_connected()) else {
-                    return;
-                };
-                let (api, name) = (self.api.clone(), host.name.clone());
-                let call = async move {
-                    let (path, body) = *event;
-                    let body = Some((JSON, body));
-                    let result = api.call(Some(&name), Method::POST, &path, body).await;
-                    Done::Told(result.map(drop))
-                };
-                self.under_way.push(call.boxed());
-            }
-            Work::NodeEvent(index, message) => {
-                let Some(host) = self.host(index) else {
-                    return;
-                };
-                let (api, name) = (self.api.clone(), host.name.clone());
-                let body = node_event(&name, &host.uid, &message, now);
-                let call = async move {
-                    let path = "/api/v1/namespaces/default/events";
-                    let body = Some((JSON, body));
-                    let result = api.call(None, Method::POST, path, body).await;
-                    Done::Told(result.map(drop))
-                };
-                self.under_way.push(call.boxed());
-            }
+            Work::Event(index, told) => self.begin_event(index, told, now),
         }
+    }
+
+    fn begin_event(&mut self, index: u32, told: Box<Told>, now: Timestamp) {
+        let Some(host) = self.host(index).filter(|host| host.is_connected()) else {
+            return;
+        };
+        let (api, name) = (self.api.clone(), host.name.clone());
+        let record = self.folder.tell(&source(&name), &told, now);
+        let call = async move {
+            let (method, path, body) = match record {
+                Record::Create(namespace, event) => {
+                    let path = format!("/api/v1/namespaces/{namespace}/events");
+                    (Method::POST, path, (JSON, event))
+                }
+                Record::Count(namespace, event, patch) => {
+                    let path = format!("/api/v1/namespaces/{namespace}/events/{event}");
+                    (Method::PATCH, path, (MERGE_PATCH, patch))
+                }
+            };
+            let result = api.call(Some(&name), method, &path, Some(body)).await;
+            Done::Told(index, told, result.map(drop))
+        };
+        self.under_way.push(call.boxed());
     }
 
     fn begin_registration(&mut self, index: u32, now: Timestamp) {
@@ -131,13 +128,14 @@ impl Engine {
         let (api, options) = (self.api.clone(), self.options.clone());
         let (name, zone) = (host.name.clone(), host.zone.clone());
         let (address, epoch) = (host.address, host.epoch);
+        let process = self.process.clone();
         let call = async move {
             let node = objects::node(&name, &zone, address, &options, now);
             let created = register(&api, &name, &zone, node).await;
             let result = match created {
                 Ok(uid) => {
                     let seconds = options.lease_seconds;
-                    let renewed = renew(&api, &name, &uid, seconds, now).await;
+                    let renewed = renew(&api, &name, &uid, &process, seconds, now).await;
                     renewed.map(|()| uid)
                 }
                 Err(error) => Err(error),
@@ -201,7 +199,15 @@ impl Engine {
             Done::Registered(host, epoch, result) => self.registered(host, epoch, result),
             Done::Renewed(host, epoch, result) => self.renewed(host, epoch, result),
             Done::Beaten(host, epoch, result) => self.beaten(host, epoch, result),
-            Done::Told(result) => self.progress.failures += u64::from(result.is_err()),
+            Done::Told(index, told, result) => {
+                self.progress.failures += u64::from(result.is_err());
+                if result.is_err()
+                    && let Some(source) = self.host(index).map(|host| source(&host.name))
+                {
+                    // It may be gone, or have never been: the next one is a new event.
+                    self.folder.forget(&source, &told);
+                }
+            }
             Done::Written(index, serial, patch, result) => {
                 let now = self.clock.now();
                 let Some(pod) = self.pod_mut(index).filter(|pod| pod.serial == serial) else {
@@ -310,35 +316,36 @@ async fn renew(
     api: &Api,
     name: &str,
     node_uid: &str,
+    process: &str,
     seconds: i64,
     now: Timestamp,
 ) -> Result<(), ApiError> {
     let path = format!("{}/{name}", objects::LEASES);
-    let spec = json!({ "spec": {
-        "holderIdentity": name, "leaseDurationSeconds": seconds,
-        "renewTime": mosaic_api::time::format_micro(now),
-    } });
+    let spec = json!({
+        "metadata": { "annotations": { PROCESS: process } },
+        "spec": {
+            "holderIdentity": name, "leaseDurationSeconds": seconds,
+            "renewTime": mosaic_api::time::format_micro(now),
+        },
+    });
     let body = Some((MERGE_PATCH, spec));
     match api.call(Some(name), Method::PATCH, &path, body).await {
         Err(error) if error.is_not_found() => {}
         other => return other.map(drop),
     }
-    let lease = objects::lease(name, node_uid, seconds, now);
+    let lease = objects::lease(name, node_uid, process, seconds, now);
     let body = Some((JSON, lease));
     api.call(Some(name), Method::POST, objects::LEASES, body)
         .await
         .map(drop)
 }
 
-fn node_event(name: &str, uid: &str, message: &str, now: Timestamp) -> Value {
-    let time = mosaic_api::time::format(now);
-    json!({
-        "apiVersion": "v1", "kind": "Event",
-        "metadata": { "name": format!("{name}.{:x}", now.as_millisecond()), "namespace": "default" },
-        "involvedObject": { "apiVersion": "v1", "kind": "Node", "name": name, "uid": uid },
-        "type": "Warning", "reason": "SimulationScript", "message": message, "count": 1,
-        "firstTimestamp": time, "lastTimestamp": time,
-        "source": { "component": "mosaic-sim", "host": name },
-        "reportingComponent": "mosaic-sim", "reportingInstance": name,
-    })
+/// Who tells events of a host: its agent, as a kubelet does.
+fn source(host: &str) -> Source {
+    Source {
+        component: "mosaic-sim".to_owned(),
+        host: host.to_owned(),
+        instance: host.to_owned(),
+        by_message: true,
+    }
 }

@@ -98,6 +98,9 @@ struct HostsArgs {
     /// Delete the Nodes and their leases in the end
     #[arg(long)]
     remove_on_exit: bool,
+    /// Take hosts over that another process simulates
+    #[arg(long)]
+    take_over: bool,
     /// How many writes are under way at a time
     #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     writes: u16,
@@ -138,7 +141,9 @@ impl HostsArgs {
             host_range: self.host_range,
             as_nodes: self.as_nodes,
             remove_on_exit: self.remove_on_exit,
+            take_over: self.take_over,
             writes: self.writes.into(),
+            tell: |what| eprintln!("{what}"),
         }
     }
 }
@@ -184,6 +189,9 @@ fn failure(error: LabError) -> Failure {
     match error {
         LabError::Options(_) => Failure::usage(error.to_string()),
         LabError::Register { .. } => Failure::new(error.to_string()),
+        LabError::Held { .. } => Failure::new(error.to_string()).hint(
+            "end that process, take other names with --first or --prefix, or give --take-over to have these hosts here",
+        ),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     probes::{self, Consequence},
     restart,
     runtime::StartFailure,
-    state::{ContainerState, Image, ImageState, Progress, Run, Sandbox, back_off_until},
+    state::{ContainerState, Image, ImageState, Progress, Run, Sandbox, Why, back_off_until},
     step::Notice,
     stop,
 };
@@ -131,6 +131,7 @@ impl State {
                     failures,
                     retry_at: back_off_until(settings, failures, now),
                     pulling: false,
+                    told: false,
                 }));
                 self.dirty = true;
                 Some(notice)
@@ -186,7 +187,7 @@ impl State {
                         return None;
                     };
                     container.again = restarts_killed(pod, spec);
-                    stop::begin(container, false, after(now, pod.spec.grace));
+                    stop::begin(container, Why::Ends, false, after(now, pod.spec.grace));
                     Some(Notice::warning(
                         "FailedPostStartHook",
                         format!("PostStartHook failed: {message}"),
@@ -215,7 +216,8 @@ impl State {
                     let own = spec.probe(probe).and_then(|probe| probe.grace);
                     let grace = own.unwrap_or(pod.spec.grace);
                     container.again = restarts_killed(pod, spec);
-                    stop::begin(container, spec.pre_stop, after(now, grace));
+                    let why = Why::Probe(probe);
+                    stop::begin(container, why, spec.pre_stop, after(now, grace));
                 }
                 failure.map(|message| unhealthy(probe, &message))
             }

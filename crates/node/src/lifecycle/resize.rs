@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::{
     Action, Container, Pod, Resources, State,
     pod::after,
-    state::{Resize, ResizeState, Run, Sandbox},
+    state::{Resize, ResizeState, Run, Sandbox, Why},
     step::Step,
     stop,
 };
@@ -42,7 +42,12 @@ pub(super) fn step(pod: &Pod, state: &mut State, now: Timestamp, step: &mut Step
         }
         if needs_restart(container, actual, allocated) {
             own.again = true;
-            stop::begin(own, container.pre_stop, after(now, pod.spec.grace));
+            stop::begin(
+                own,
+                Why::Resize,
+                container.pre_stop,
+                after(now, pod.spec.grace),
+            );
         } else {
             own.resizing = Some(Arc::clone(allocated));
             step.actions.push(Action::Resize {

@@ -108,5 +108,6 @@ pub(super) fn after_exit(
     BackOff {
         level: level.saturating_add(1),
         until: (level > 0).then(|| back_off_until(settings, level, finished)),
+        told: false,
     }
 }

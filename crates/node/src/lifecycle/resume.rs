@@ -176,6 +176,7 @@ fn resume_container(
         own.back_off = BackOff {
             level: 1,
             until: None,
+            told: false,
         };
     }
 }

@@ -6,7 +6,8 @@ use super::{
     Action, Hook, Pod, Role, State,
     pod::after,
     restart::is_finished,
-    state::{ContainerState, Image, Run, Sandbox},
+    runtime::ImageFailure,
+    state::{ContainerState, Image, Run, Sandbox, Why},
     step::{Notice, Step},
     stop,
 };
@@ -100,14 +101,8 @@ fn go_on(index: usize, pod: &Pod, state: &mut ContainerState, now: Timestamp, st
         Run::Running { .. } => {
             if state.stop.is_none() && state.definition != container.definition() {
                 state.again = true;
-                stop::begin(state, container.pre_stop, after(now, pod.spec.grace));
-                step.notices.push(Notice::normal(
-                    "Killing",
-                    format!(
-                        "Container {} definition changed, will be restarted",
-                        container.name
-                    ),
-                ));
+                let kill_at = after(now, pod.spec.grace);
+                stop::begin(state, Why::Definition, container.pre_stop, kill_at);
             }
             return;
         }
@@ -117,6 +112,17 @@ fn go_on(index: usize, pod: &Pod, state: &mut ContainerState, now: Timestamp, st
         return;
     }
     if let Some(until) = state.back_off.until.filter(|until| *until > now) {
+        let crashed = matches!(state.run, Run::Exited(_));
+        if crashed && !state.back_off.told {
+            state.back_off.told = true;
+            step.notices.push(Notice::warning(
+                "BackOff",
+                format!(
+                    "Back-off restarting failed container {} in pod {}_{}({})",
+                    container.name, pod.name, pod.namespace, pod.uid
+                ),
+            ));
+        }
         step.wake(until);
         return;
     }
@@ -133,7 +139,14 @@ fn go_on(index: usize, pod: &Pod, state: &mut ContainerState, now: Timestamp, st
         }
         Image::Pulling => {}
         Image::Failed(failed) if failed.pulling => {}
-        Image::Failed(failed) if failed.retry_at > now => step.wake(failed.retry_at),
+        Image::Failed(failed) if failed.retry_at > now => {
+            if failed.failure == ImageFailure::Pull && !failed.told {
+                failed.told = true;
+                let message = format!("Back-off pulling image \"{}\"", container.image);
+                step.notices.push(Notice::normal("BackOff", message));
+            }
+            step.wake(failed.retry_at);
+        }
         Image::Failed(failed) => {
             failed.pulling = true;
             step.actions.push(Action::PullImage { container: index });

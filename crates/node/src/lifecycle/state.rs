@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Pod, Resources, Role, Termination,
+    Pod, ProbeKind, Resources, Role, Termination,
     pod::after,
     probes::Probes,
     runtime::{ImageFailure, StartFailure},
@@ -175,6 +175,8 @@ pub(super) struct ImageState {
     pub(super) retry_at: Timestamp,
     /// It is being pulled again.
     pub(super) pulling: bool,
+    /// People were told that it is waited for.
+    pub(super) told: bool,
 }
 
 /// How long a container that crashes has to wait.
@@ -183,11 +185,29 @@ pub(super) struct BackOff {
     /// How many restarts there were without a good run between them.
     pub(super) level: u32,
     pub(super) until: Option<Timestamp>,
+    /// People were told of the wait.
+    pub(super) told: bool,
+}
+
+/// Why a container is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Its pod ends, or its start did not go well.
+    Ends,
+    /// Its definition is another one.
+    Definition,
+    /// What it may use is to change, which it has to start anew for.
+    Resize,
+    /// This probe has failed too often.
+    Probe(ProbeKind),
 }
 
 /// A container that is being stopped.
 #[derive(Debug, Clone)]
 pub(super) struct Stop {
+    pub(super) why: Why,
+    /// People were told of it.
+    pub(super) told: bool,
     pub(super) kill_at: Timestamp,
     pub(super) pre_stop: Progress,
     pub(super) signalled_at: Option<Timestamp>,

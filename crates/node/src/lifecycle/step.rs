@@ -80,7 +80,7 @@ impl State {
         } else {
             start::step(pod, self, now, &mut step);
             resize::step(pod, self, now, &mut step);
-            stop::step_containers(self, now, &mut step);
+            stop::step_containers(pod, self, now, &mut step);
         }
         if self.ended.is_none() {
             probes::step(pod, self, now, &mut step);

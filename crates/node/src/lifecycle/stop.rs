@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::{
-    Action, Hook, Pod, Role, State,
+    Action, Hook, Pod, ProbeKind, Role, State,
     pod::after,
-    state::{ContainerState, Image, Progress, Run, Sandbox, Stop},
-    step::Step,
+    state::{ContainerState, Image, Progress, Run, Sandbox, Stop, Why},
+    step::{Notice, Step},
 };
 
 /// The least that a container gets between the signal and the kill, such as one whose pre-stop hook took all
@@ -16,12 +16,14 @@ const LEAST_GRACE: i64 = 2;
 const KILL_AGAIN: i64 = 10;
 
 /// Begins to stop a container that runs, until a moment at the latest.
-pub(super) fn begin(state: &mut ContainerState, pre_stop: bool, kill_at: Timestamp) {
+pub(super) fn begin(state: &mut ContainerState, why: Why, pre_stop: bool, kill_at: Timestamp) {
     if state.stop.is_some() || !state.is_running() {
         return;
     }
     let hook = pre_stop && matches!(state.run, Run::Running { .. });
     state.stop = Some(Box::new(Stop {
+        why,
+        told: false,
         kill_at,
         pre_stop: if hook {
             Progress::NotBegun
@@ -34,12 +36,18 @@ pub(super) fn begin(state: &mut ContainerState, pre_stop: bool, kill_at: Timesta
 }
 
 /// Takes each container that is being stopped one step further.
-pub(super) fn step_containers(state: &mut State, now: Timestamp, step: &mut Step) {
+pub(super) fn step_containers(pod: &Pod, state: &mut State, now: Timestamp, step: &mut Step) {
     for (container, own) in state.containers.iter_mut().enumerate() {
         let attempt = own.attempt;
         let Some(stop) = own.stop.as_deref_mut() else {
             continue;
         };
+        if !stop.told {
+            stop.told = true;
+            let name = pod.spec.containers.get(container).map(|spec| &*spec.name);
+            let message = killing(name.unwrap_or_default(), stop.why);
+            step.notices.push(Notice::normal("Killing", message));
+        }
         if stop.pre_stop == Progress::NotBegun && stop.kill_at > now {
             stop.pre_stop = Progress::UnderWay;
             step.actions.push(Action::RunHook {
@@ -67,6 +75,19 @@ pub(super) fn step_containers(state: &mut State, now: Timestamp, step: &mut Step
         } else {
             step.wake(kill_at);
         }
+    }
+}
+
+/// What people are told of a container that is stopped, in the kubelet's words.
+fn killing(name: &str, why: Why) -> String {
+    match why {
+        Why::Ends => format!("Stopping container {name}"),
+        Why::Definition => format!("Container {name} definition changed, will be restarted"),
+        Why::Resize => format!("Container {name} resize requires restart"),
+        Why::Probe(ProbeKind::Startup) => {
+            format!("Container {name} failed startup probe, will be restarted")
+        }
+        Why::Probe(_) => format!("Container {name} failed liveness probe, will be restarted"),
     }
 }
 
@@ -99,7 +120,7 @@ pub(super) fn step(pod: &Pod, state: &mut State, now: Timestamp, step: &mut Step
                 continue;
             }
             if role != Role::Sidecar || !behind || kill_at <= now {
-                begin(own, container.pre_stop, kill_at);
+                begin(own, Why::Ends, container.pre_stop, kill_at);
             } else {
                 step.wake(kill_at);
             }
@@ -110,7 +131,7 @@ pub(super) fn step(pod: &Pod, state: &mut State, now: Timestamp, step: &mut Step
             behind = true;
         }
     }
-    step_containers(state, now, step);
+    step_containers(pod, state, now, step);
     if !state.is_any_running() && !state.is_any_starting() {
         clear(pod, state, step);
     }

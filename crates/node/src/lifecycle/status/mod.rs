@@ -234,6 +234,14 @@ impl State {
         }
     }
 
+    /// Whether the host would not have the pod, of which nothing has run.
+    fn is_refused(&self) -> bool {
+        let untouched = |own: &super::state::ContainerState| {
+            matches!(own.run, Run::Waiting) && own.last.is_none()
+        };
+        self.verdict.is_some() && self.ended.is_some() && self.containers.iter().all(untouched)
+    }
+
     fn note_running(&mut self, pod: &Pod) {
         let mut main = pod.spec.of(Role::Main);
         self.has_run |= self.initialized
@@ -260,14 +268,18 @@ impl State {
         let (first, all) = addresses(self.addresses.iter());
         set("podIP", first);
         set("podIPs", all);
-        set(
-            "initContainerStatuses",
-            containers::statuses(pod, self, &[Role::Init, Role::Sidecar]),
-        );
-        set(
-            "containerStatuses",
-            containers::statuses(pod, self, &[Role::Main]),
-        );
+        // Of containers that were never to run there is nothing to tell: that they are being created would be a lie.
+        if !self.is_refused() {
+            for (field, roles) in [
+                (
+                    "initContainerStatuses",
+                    [Role::Init, Role::Sidecar].as_slice(),
+                ),
+                ("containerStatuses", &[Role::Main]),
+            ] {
+                set(field, containers::statuses(pod, self, roles));
+            }
+        }
         if pod.generation > 0 {
             set(OBSERVED, pod.generation.into());
         }
