@@ -105,6 +105,13 @@ fn who_cannot_be_placed_says_why_and_what_came_closest() {
         "0/4 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {pool: db}, \
          1 node(s) were unschedulable, 2 Insufficient memory."
     );
+    // The cordoned and the tainted one are too small as well, and count once all the same.
+    let why = why_not(&cluster, &plain("b", "9", "1Gi"));
+    assert_eq!(
+        why.kubernetes(),
+        "0/4 nodes are available: 1 node(s) had untolerated taint {pool: db}, \
+         1 node(s) were unschedulable, 2 Insufficient cpu."
+    );
     let why = why_not(&cluster, &plain("b", "2200m", "1Gi"));
     assert_eq!(
         why.to_string(),

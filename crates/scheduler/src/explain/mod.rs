@@ -28,7 +28,7 @@ pub struct Explanation {
     pub failed: BTreeMap<Test, usize>,
     /// Every test that some host failed, first or not.
     pub every: BTreeSet<Test>,
-    /// Everything that is in the way, in Kubernetes' words, and on how many hosts.
+    /// What hosts failed for in the test that they failed first, in Kubernetes' words, and on how many hosts.
     pub reasons: BTreeMap<String, usize>,
     /// The host that is closest to passing.
     pub nearest: Option<NearMiss>,
@@ -71,17 +71,13 @@ pub(crate) fn unschedulable(context: &Context<'_>) -> Explanation {
             continue;
         };
         *explanation.failed.entry(first.test()).or_default() += 1;
-        for (at, failure) in failures.iter().enumerate() {
-            explanation.every.insert(failure.test());
-            // A host counts once for each reason, however often it fails for it.
-            let words = failure.kubernetes();
-            if failures
-                .iter()
-                .take(at)
-                .any(|earlier| earlier.kubernetes() == words)
-            {
-                continue;
-            }
+        explanation.every.extend(failures.iter().map(Failure::test));
+        // As in Kubernetes, a host counts for the test that it failed first: for everything that it has too little of,
+        // and otherwise for one reason.
+        let counted = failures.iter().enumerate().take_while(|(at, failure)| {
+            *at == 0 || failure.test() == first.test() && first.test() == Test::Resources
+        });
+        for (_, failure) in counted {
             match counts.iter_mut().find(|(known, _)| known.is_alike(failure)) {
                 Some((_, count)) => *count += 1,
                 None => counts.push((failure.clone(), 1)),

@@ -172,6 +172,8 @@ fn bound(pod: &[u8], binding: &Value, host: &str, now: Timestamp) -> Result<Byte
     spec.insert("nodeName", &host);
     let conditions = scheduled(&status, now)?;
     status.insert("conditions", &conditions);
+    // Whoever has a host needs no room made on another.
+    status.remove("nominatedNodeName");
 
     let (metadata, spec, status) = (raw(&metadata)?, raw(&spec)?, raw(&status)?);
     members.insert("metadata", &metadata);
@@ -271,6 +273,15 @@ mod tests {
         assert_eq!(
             refused(&pod, json!({ "annotations": { "a": 1 } })),
             annotation
+        );
+        let nominated = json!({ "metadata": { "name": "p", "uid": "u" }, "spec": {},
+            "status": { "nominatedNodeName": "a", "phase": "Pending" } });
+        let asked = binding(json!({}));
+        let written = bound(&wire(&nominated), &asked, "h", Timestamp::UNIX_EPOCH).unwrap();
+        let written = String::from_utf8_lossy(&written).into_owned();
+        assert!(
+            written.contains("Pending") && !written.contains("nominatedNodeName"),
+            "{written}"
         );
         for pod in [
             with("spec.schedulingGates", json!([])),
