@@ -81,6 +81,26 @@ pub async fn route(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status
     }
 }
 
+/// The tunnel to a host, for a request about `what`.
+fn reached(app: &App, host: &str, what: &str) -> Result<Arc<hosts::Tunnel>, Status> {
+    app.streams.host(host, what).map_err(|unreachable| {
+        let node = app.kept_object("", "Node", "", host);
+        let is_simulated = node.is_some_and(|node| {
+            let label = node.pointer("/metadata/labels/mosaic~1simulated");
+            label.is_some_and(|value| value == "true")
+        });
+        // Nothing that anybody could start would change it.
+        if is_simulated {
+            Status::bad_request(format!(
+                "{what} is on host {host:?}, which is simulated: simulated hosts run no containers, so there is nothing to \
+                 read from or to connect to"
+            ))
+        } else {
+            unreachable
+        }
+    })
+}
+
 /// The log of a container.
 async fn log(app: &App, call: &Call) -> Result<Response<Body>, Status> {
     let pod = read::find(app, call).await?.value();
@@ -91,7 +111,7 @@ async fn log(app: &App, call: &Call) -> Result<Response<Body>, Status> {
         *nothing.status_mut() = StatusCode::NO_CONTENT;
         return Ok(nothing);
     }
-    let host = app.streams.host(&ask.host, &ask.what)?;
+    let host = reached(app, &ask.host, &ask.what)?;
     let request = request(&ask, Method::GET)?;
     let (response, permit) = host.send(request, Some(ANSWER)).await?;
     if response.status() != StatusCode::OK {
@@ -117,7 +137,7 @@ async fn session(app: &App, call: &Call) -> Result<Response<Body>, Status> {
             call.path.name
         )));
     }
-    let host = app.streams.host(&ask.host, &ask.what)?;
+    let host = reached(app, &ask.host, &ask.what)?;
     let opening = Opening::read(&call.method, &call.headers)?;
     let Opening::WebSocket(websocket) = opening else {
         // Clients fall back to SPDY when a WebSocket was refused, and show what they hear then: the

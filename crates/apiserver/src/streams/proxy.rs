@@ -109,7 +109,7 @@ pub async fn answer(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Statu
     } else {
         of_pod(app, call, target)?
     };
-    let host = app.streams.host(&backend.host, &what)?;
+    let host = super::reached(app, &backend.host, &what)?;
     let opening = Opening::read(&call.method, &call.headers)?;
     let mut request = request(call, target.scheme, &backend, rest, &uri)?;
     match opening {
