@@ -12,7 +12,7 @@ use common::{
 use mosaic_api::LabelSelector;
 use mosaic_scheduler::{
     Cluster, PodKey,
-    rebalance::{Goal, Move, Options, Reason, plan},
+    rebalance::{Goal, Move, Options, Reason, plan, why_nothing},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -45,6 +45,54 @@ fn moves(cluster: &Cluster, goal: Goal) -> Vec<Move> {
 
 fn route(step: &Move) -> (&str, &str, &str) {
     (step.pod.name(), &step.from, &step.to)
+}
+
+#[test]
+fn a_plan_of_nothing_says_why() {
+    let hosts = [host("h1", "a", "4", "8Gi"), host("h2", "a", "4", "8Gi")];
+    let why = |cluster: &Cluster, options: &Options| {
+        assert_eq!(plan(cluster, options).moves, []);
+        why_nothing(cluster, options)
+    };
+    let mut nodes = Options::new(PACKING);
+    nodes.nodes = LabelSelector::parse("pool=none").unwrap();
+    let mut cluster = cluster(&hosts);
+    assert_eq!(why(&cluster, &nodes), "no host matches spec.nodeSelector");
+    placed(&mut cluster, plain("lone", "1", "1Gi"), "h1");
+    let told = why(&cluster, &Options::new(PACKING));
+    assert!(
+        told.starts_with("no pod of these hosts may be moved"),
+        "{told}"
+    );
+    placed(&mut cluster, member("spread", "1"), "h1");
+    let told = why(&cluster, &Options::new(PACKING));
+    assert!(
+        told.starts_with(
+            "none of the 1 pods that may be moved has a profile that goes for packing"
+        ),
+        "{told}"
+    );
+    let told = why(&cluster, &Options::new(Goal::Constraints));
+    assert_eq!(
+        told,
+        "each of the 1 pods that may be moved would be allowed where it is"
+    );
+    let told = why(
+        &cluster,
+        &Options::new(Goal::Spreading { max_deviation: 0.9 }),
+    );
+    assert!(
+        told.starts_with("no host with pods that may be moved is more than 90% fuller"),
+        "{told}"
+    );
+    // Alone on its host, and alone in the cluster: emptying it would put it onto an empty one.
+    let mut single = self::cluster(&hosts);
+    placed(&mut single, packed("a", "1"), "h1");
+    let told = why(&single, &Options::new(PACKING));
+    assert!(
+        told.starts_with("1 hosts are at most 50% full; but"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -85,7 +85,8 @@ pub(crate) async fn run(args: RebalanceArgs, connection: &ConnectionArgs) -> Res
         None => {
             let rows = rows(&plan);
             if rows.is_empty() {
-                output::line("nothing would be moved")?;
+                let why = rebalance::why_nothing(&cluster, &options);
+                output::line(&format!("nothing would be moved: {why}"))?;
             } else {
                 let headings = ["ROUND", "NAMESPACE", "POD", "FROM", "TO", "WHY"];
                 output::print(&table::simple(&headings, rows, true, style::stdout()))?;

@@ -120,7 +120,7 @@ impl Simulation<'_> {
         hosts.into_iter().map(|(_, _, host)| host).collect()
     }
 
-    fn share(&self, host: NodeIndex, change: Option<(&Pod, i64)>) -> f32 {
+    pub(super) fn share(&self, host: NodeIndex, change: Option<(&Pod, i64)>) -> f32 {
         let slot = self.slot(host);
         slot.map_or(1.0, |slot| measure::share(&self.cluster, slot, change))
     }

@@ -19,6 +19,7 @@
 mod goals;
 mod measure;
 mod movable;
+mod nothing;
 mod options;
 mod simulation;
 
@@ -26,6 +27,7 @@ use std::{fmt, sync::Arc};
 
 pub use self::{
     measure::Measure,
+    nothing::why_nothing,
     options::{Goal, Options, OptionsError},
 };
 use crate::{cluster::Cluster, filter::Failure, model::PodKey};

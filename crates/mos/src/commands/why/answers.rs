@@ -20,7 +20,7 @@ pub(super) struct Known {
 /// Something about a pod, and why it is so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// `place`, `start`, `restarts`, `readiness`, `end` or `deletion`.
+    /// `place`, `start`, `restarts`, `readiness`, `resize`, `end` or `deletion`.
     pub(super) about: &'static str,
     /// What is so; continues the pod's name.
     pub(super) what: String,
@@ -36,19 +36,20 @@ pub(super) fn answers(pod: &Value, known: &Known) -> Vec<Answer> {
         restarts(pod, known),
         start(pod, known),
         readiness(pod, known),
+        resize(pod),
         Some(place(pod, known)),
     ];
     all.into_iter().flatten().collect()
 }
 
-fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object
         .pointer(pointer)
         .and_then(Value::as_str)
         .unwrap_or_default()
 }
 
-fn list<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn list<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
     let items = object.pointer(pointer).and_then(Value::as_array);
     items.into_iter().flatten()
 }
@@ -58,7 +59,7 @@ fn condition<'a>(pod: &'a Value, kind: &str) -> Option<&'a Value> {
 }
 
 /// A reason and a message as one text.
-fn because(object: &Value) -> Option<String> {
+pub(super) fn because(object: &Value) -> Option<String> {
     match (text(object, "/reason"), text(object, "/message")) {
         ("", "") => None,
         (one, "") | ("", one) => Some(one.to_owned()),
@@ -68,12 +69,12 @@ fn because(object: &Value) -> Option<String> {
 
 impl Known {
     /// The latest event with one of these reasons.
-    fn event(&self, reasons: &[&str]) -> Option<&Value> {
+    pub(super) fn event(&self, reasons: &[&str]) -> Option<&Value> {
         let mut events = self.events.iter().rev();
         events.find(|event| reasons.contains(&text(event, "/reason")))
     }
 
-    fn told(&self, reasons: &[&str]) -> Option<String> {
+    pub(super) fn told(&self, reasons: &[&str]) -> Option<String> {
         let event = self.event(reasons)?;
         let when = crate::commands::events::cells(event, self.now)
             .into_iter()
@@ -106,7 +107,7 @@ fn place(pod: &Value, known: &Known) -> Answer {
     let what = if !host.is_empty() {
         because.extend(known.told(&["Scheduled"]));
         if known.placement.host_exists == Some(false) {
-            because.push(format!("there is no host {host} any more"));
+            because.push(format!("there is no host {host}"));
         } else if known.placement.host_is_ready == Some(false) {
             because.push(format!(
                 "its host is not ready: `mos describe node/{host}` tells more"
@@ -128,6 +129,9 @@ fn place(pod: &Value, known: &Known) -> Answer {
     }
 }
 
+/// How the scheduler begins to tell of the host that comes nearest.
+const NEAREST: &str = "The nearest:";
+
 fn waits(pod: &Value, known: &Known, because: &mut Vec<String>) {
     let gates: Vec<&str> = list(pod, "/spec/schedulingGates")
         .map(|gate| text(gate, "/name"))
@@ -140,13 +144,25 @@ fn waits(pod: &Value, known: &Known, because: &mut Vec<String>) {
         return;
     }
     let scheduled = condition(pod, "PodScheduled");
-    because.extend(scheduled.and_then(self::because));
-    because.extend(known.placement.words.clone());
+    let message = scheduled.map_or("", |condition| text(condition, "/message"));
+    let words = known.placement.words.as_deref();
+    // Both end with the host that comes nearest, and both say what is wrong with the pod wherever it would be: once is enough.
+    let nearest = words.is_some_and(|words| words.contains(NEAREST));
+    let told = scheduled.and_then(self::because);
+    because.extend(told.map(|told| match told.split_once(NEAREST) {
+        Some((told, _)) if nearest => told.trim_end().to_owned(),
+        _ => told,
+    }));
+    let new = |words: &&str| message.is_empty() || !message.contains(words.trim_end_matches('.'));
+    because.extend(words.filter(new).map(str::to_owned));
     let nominated = text(pod, "/status/nominatedNodeName");
     if !nominated.is_empty() {
         because.push(format!("room is being made for it on {nominated}"));
     }
-    because.extend(known.told(&["FailedScheduling", "Preempted"]));
+    let event = known.event(&["FailedScheduling", "Preempted"]);
+    if event.is_none_or(|event| text(event, "/message").trim() != message) {
+        because.extend(known.told(&["FailedScheduling", "Preempted"]));
+    }
     if scheduled.is_none() && known.event(&["FailedScheduling"]).is_none() {
         let scheduler = text(pod, "/spec/schedulerName");
         because.push(match scheduler {
@@ -215,11 +231,17 @@ fn restarts(pod: &Value, known: &Known) -> Option<Answer> {
             format!("{count} times")
         };
         let ago = time::age(last.get("finishedAt").and_then(Value::as_str), known.now);
-        because.push(format!(
-            "container {} restarted {times}; {ago} ago it ended {}",
-            text(spec, "/name"),
-            ending(spec, last)
-        ));
+        let name = text(spec, "/name");
+        because.push(match stopped_by(name, last, known) {
+            Some(probe) => format!(
+                "container {name} restarted {times}; {ago} ago its host stopped it, as its {probe} probe failed (exit code {})",
+                last.get("exitCode").and_then(Value::as_i64).unwrap_or(0)
+            ),
+            None => format!(
+                "container {name} restarted {times}; {ago} ago it ended {}",
+                ending(spec, last)
+            ),
+        });
         if text(state, "/state/waiting/reason") == "CrashLoopBackOff" {
             let message = text(state, "/state/waiting/message");
             because.push(format!("it is started again after a pause: {message}"));
@@ -233,6 +255,26 @@ fn restarts(pod: &Value, known: &Known) -> Option<Answer> {
         about: "restarts",
         what: "restarts".to_owned(),
         because,
+    })
+}
+
+/// The probe for which its host stopped a container, if it ended as one does that is stopped.
+fn stopped_by(name: &str, ended: &Value, known: &Known) -> Option<&'static str> {
+    let code = ended.get("exitCode").and_then(Value::as_i64);
+    if !matches!(code, Some(0 | 137 | 143)) || text(ended, "/reason") == "OOMKilled" {
+        return None;
+    }
+    let said = |probe: &str| format!("Container {name} failed {probe} probe");
+    let mut killed = known
+        .events
+        .iter()
+        .rev()
+        .filter(|event| text(event, "/reason") == "Killing");
+    killed.find_map(|event| {
+        let message = text(event, "/message");
+        ["liveness", "startup"]
+            .into_iter()
+            .find(|probe| message.starts_with(&said(probe)))
     })
 }
 
@@ -372,6 +414,21 @@ fn readiness(pod: &Value, known: &Known) -> Option<Answer> {
     })
 }
 
+/// A resize that waits, or will not be.
+fn resize(pod: &Value) -> Option<Answer> {
+    let waits = condition(pod, "PodResizePending")
+        .filter(|condition| text(condition, "/status") == "True")?;
+    let what = match text(waits, "/reason") {
+        "Infeasible" => "cannot be resized on its host",
+        _ => "waits to be resized",
+    };
+    Some(Answer {
+        about: "resize",
+        what: what.to_owned(),
+        because: because(waits).into_iter().collect(),
+    })
+}
+
 fn deletion(pod: &Value, known: &Known) -> Option<Answer> {
     let until = meta::deletion_timestamp(pod)?;
     let mut because = Vec::new();
@@ -405,6 +462,14 @@ fn deletion(pod: &Value, known: &Known) -> Option<Answer> {
                 }
             },
         );
+    }
+    let host = text(pod, "/spec/nodeName");
+    if known.placement.host_is_ready == Some(false) {
+        because.push(format!(
+            "only its host can tell that it ended; if {host} does not come back, `mos delete node/{host}` lets go of all \
+             its pods, and `kubectl delete pod {} --force --grace-period=0` of this one",
+            meta::name(pod)
+        ));
     }
     because.extend(known.told(&[
         "Killing",

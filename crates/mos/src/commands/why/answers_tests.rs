@@ -115,6 +115,88 @@ fn restarts_have_their_causes() {
         format!("{start} 0: its program ended by itself (Completed)")
     );
     assert_eq!(why("", 3), format!("{start} 3: its program failed"));
+
+    let mut known = known();
+    known.events = vec![
+        event(
+            "Killing",
+            "Container main failed liveness probe, will be restarted",
+        ),
+        event("Unhealthy", "Liveness probe failed: HTTP 500"),
+    ];
+    assert_eq!(
+        told("restarts", &ended("Error", 143), &known),
+        [
+            "container main restarted 3 times; 5m ago its host stopped it, as its liveness probe failed (exit code 143)",
+            "event Unhealthy (2m ago): Liveness probe failed: HTTP 500",
+        ]
+    );
+    let by_itself = &told("restarts", &ended("Error", 3), &known)[0];
+    assert!(
+        by_itself.ends_with("3: its program failed (Error)"),
+        "{by_itself}"
+    );
+}
+
+#[test]
+fn nothing_is_said_twice() {
+    let mut known = known();
+    known.placement.words = Some(
+        "none of 3 hosts will do: 3 have too little free. The nearest: h2 has 1 CPU free.".into(),
+    );
+    let message = "0/3 nodes are available: 3 Insufficient cpu. The nearest: h2 has 1 CPU free.";
+    known.events = vec![event("FailedScheduling", message)];
+    let waiting = |message: &str| {
+        let scheduled = json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message });
+        json!({ "spec": {}, "status": { "phase": "Pending", "conditions": [scheduled] } })
+    };
+    assert_eq!(
+        told("place", &waiting(message), &known),
+        [
+            "Unschedulable: 0/3 nodes are available: 3 Insufficient cpu.",
+            "none of 3 hosts will do: 3 have too little free. The nearest: h2 has 1 CPU free.",
+        ]
+    );
+    known.placement.words = Some("there is no volume.".into());
+    let message = "0/3 nodes are available: there is no volume.";
+    known.events = vec![event("FailedScheduling", message)];
+    assert_eq!(
+        told("place", &waiting(message), &known),
+        ["Unschedulable: 0/3 nodes are available: there is no volume."]
+    );
+}
+
+#[test]
+fn a_pod_that_waits_for_volumes_says_so_and_promises_nothing() {
+    let message = "waiting for claim shop/data to be provisioned on host h1";
+    let scheduled = json!({ "type": "PodScheduled", "status": "False", "reason": "WaitingForVolumes", "message": message });
+    let waiting =
+        json!({ "spec": {}, "status": { "phase": "Pending", "conditions": [scheduled] } });
+    assert_eq!(
+        told("place", &waiting, &known()),
+        [format!("WaitingForVolumes: {message}")]
+    );
+}
+
+#[test]
+fn a_resize_that_cannot_be_is_told() {
+    let mut pod = pod(json!({ "ready": true, "state": { "running": {} } }));
+    pod["status"]["conditions"] = json!([
+        { "type": "Ready", "status": "True" },
+        { "type": "PodResizePending", "status": "True", "reason": "Infeasible", "message": "not enough cpu" },
+    ]);
+    assert_eq!(
+        told("resize", &pod, &known()),
+        ["Infeasible: not enough cpu"]
+    );
+}
+
+#[test]
+fn a_host_that_never_was_is_not_there() {
+    let mut known = known();
+    known.placement.host_exists = Some(false);
+    let why = told("place", &pod(json!({ "state": { "running": {} } })), &known);
+    assert_eq!(why, ["there is no host h1"]);
 }
 
 #[test]
@@ -151,8 +233,7 @@ fn what_has_not_started_says_what_it_waits_for() {
 #[test]
 fn what_is_terminating_says_what_holds_it() {
     let mut pod = pod(json!({ "ready": true, "state": { "running": {} } }));
-    pod["metadata"] =
-        json!({ "deletionTimestamp": "2026-01-01T00:50:00Z", "deletionGracePeriodSeconds": 30 });
+    pod["metadata"] = json!({ "name": "db-0", "deletionTimestamp": "2026-01-01T00:50:00Z", "deletionGracePeriodSeconds": 30 });
     let mut known = known();
     known.placement.host_is_ready = Some(false);
     known.placement.host_exists = Some(true);
@@ -161,6 +242,8 @@ fn what_is_terminating_says_what_holds_it() {
         [
             "somebody deleted it; its containers have 30 s to end",
             "its time was up 10m ago, but its host h1 does not answer",
+            "only its host can tell that it ended; if h1 does not come back, `mos delete node/h1` lets go of all its pods, \
+             and `kubectl delete pod db-0 --force --grace-period=0` of this one",
         ]
     );
     pod["metadata"]["finalizers"] = json!(["example.com/held"]);

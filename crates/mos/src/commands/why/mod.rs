@@ -2,6 +2,7 @@
 
 mod answers;
 mod placement;
+mod workload;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -9,21 +10,26 @@ use mosaic_api::meta;
 use serde_json::{Value, json};
 
 use super::events;
-use crate::client::{Client, ConnectionArgs};
+use super::snapshot::Objects;
+use crate::client::{Client, ConnectionArgs, Discovery};
 use crate::failure::Failure;
 use crate::output::{self, DataFormat, style};
 use crate::selection::Target;
 use answers::{Answer, Known};
 
 /// Tell why a pod waits, is where it is, restarts, is not ready or does not go
+///
+/// Of a Deployment, ReplicaSet, StatefulSet, DaemonSet or Job it tells what keeps it from its pods, and explains those
+/// that do not run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   mos why web-7d4b9-x2x
-  mos why pod/db-0 -n shop -o json")]
+  mos why pod/db-0 -n shop -o json
+  mos why deployment/web")]
 pub(crate) struct WhyArgs {
-    /// The pod's name
+    /// The pod's name, or TYPE/NAME
     #[arg(value_name = "POD")]
-    pod: String,
+    object: String,
     /// Print the answers as data
     #[arg(short, long, value_name = "FORMAT", value_enum)]
     output: Option<DataFormat>,
@@ -33,43 +39,116 @@ pub(crate) struct WhyArgs {
 pub(crate) async fn run(args: WhyArgs, connection: &ConnectionArgs) -> Result<(), Failure> {
     let client = Client::connect(connection).await?;
     let discovery = client.discover().await?;
-    let target = Target {
-        resource: discovery.resolve("pods")?.clone(),
-        namespace: Some(client.namespace().to_owned()),
-        name: name(&args.pod)?.to_owned(),
-    };
-    let pod = super::read(&client, &target).await?;
-    let placement = match placement::of_pod(&client, &discovery, &pod).await {
-        Ok(placement) => placement,
+    let target = target(&args.object, &client, &discovery)?;
+    let object = super::read(&client, &target).await?;
+    let objects = match Objects::read(&client, &discovery).await {
+        Ok(objects) => Some(objects),
         Err(failure) => {
             // Whoever may read a pod need not be allowed to read all hosts and pods.
             eprintln!(
-                "{} its place is not explained: {failure}",
+                "{} places are not explained: {failure}",
                 style::stderr().hint("note:")
             );
-            placement::Placement::default()
+            None
         }
     };
-    let known = Known {
-        events: events::of_object(&client, &pod).await.unwrap_or_default(),
-        placement,
-        now: Timestamp::now(),
-    };
-    let answers = answers::answers(&pod, &known);
-    match args.output {
-        Some(format) => format.print(&as_data(&pod, &answers)),
-        None => output::print(&as_text(&target.object_name(), &answers)),
+    if target.resource.kind == "Pod" {
+        let answers = of_pod(&client, objects.as_ref(), &object).await;
+        return match args.output {
+            Some(format) => format.print(&as_data(&object, &answers)),
+            None => output::print(&as_text(&target.object_name(), &answers)),
+        };
     }
+    of_workload(&client, &discovery, &target, &object, objects, args.output).await
 }
 
-/// The name in `NAME` or `pod/NAME`.
-fn name(word: &str) -> Result<&str, Failure> {
-    match word.split_once('/') {
-        None => Ok(word),
-        Some(("pod" | "pods" | "po", name)) if !name.is_empty() => Ok(name),
-        Some((kind, _)) => Err(Failure::usage(format!("`{kind}` is not a pod"))
-            .hint("`mos get pods` lists pods; `mos describe` tells of other types")),
+async fn of_pod(client: &Client, objects: Option<&Objects>, pod: &Value) -> Vec<Answer> {
+    let known = Known {
+        events: events::of_object(client, pod).await.unwrap_or_default(),
+        placement: objects
+            .map(|objects| placement::placement(objects, pod))
+            .unwrap_or_default(),
+        now: Timestamp::now(),
+    };
+    answers::answers(pod, &known)
+}
+
+async fn of_workload(
+    client: &Client,
+    discovery: &Discovery,
+    target: &Target,
+    object: &Value,
+    objects: Option<Objects>,
+    output: Option<DataFormat>,
+) -> Result<(), Failure> {
+    let namespace = target.namespace.as_deref();
+    let pods = match workload::selector(object) {
+        Some(selector) => {
+            let query = vec![("labelSelector", selector)];
+            let pods = discovery.resolve("pods")?;
+            client.list_all(pods, namespace, &query).await?
+        }
+        None => Vec::new(),
+    };
+    let known = Known {
+        events: events::of_object(client, object).await.unwrap_or_default(),
+        now: Timestamp::now(),
+        ..Known::default()
+    };
+    let own = [workload::answer(object, &pods, &known)];
+    let mut unwell: Vec<&Value> = pods.iter().filter(|pod| !workload::is_well(pod)).collect();
+    let left = unwell.split_off(unwell.len().min(workload::EXPLAINED));
+    let mut explained = Vec::new();
+    for pod in unwell {
+        explained.push((pod, of_pod(client, objects.as_ref(), pod).await));
     }
+    if let Some(format) = output {
+        let mut data = as_data(object, &own);
+        let pods = explained.iter().map(|(pod, answers)| as_data(pod, answers));
+        if let Some(fields) = data.as_object_mut() {
+            fields.insert("pods".to_owned(), pods.collect());
+        }
+        return format.print(&data);
+    }
+    let mut text = as_text(&target.object_name(), &own);
+    for (pod, answers) in &explained {
+        text.push_str(&as_text(&format!("pod/{}", meta::name(pod)), answers));
+    }
+    if let Some(next) = left.first() {
+        let more = left.len();
+        text.push_str(&format!(
+            "{more} more of its pods do not run: `mos why {}` tells of one of them\n",
+            meta::name(next)
+        ));
+    }
+    output::print(&text)
+}
+
+/// The object in `NAME` (of a pod) or `TYPE/NAME`.
+fn target(word: &str, client: &Client, discovery: &Discovery) -> Result<Target, Failure> {
+    let (kind, name) = word.split_once('/').unwrap_or(("pods", word));
+    let resource = discovery.resolve(kind)?.clone();
+    check(&resource.kind, name)?;
+    Ok(Target {
+        resource,
+        namespace: Some(client.namespace().to_owned()),
+        name: name.to_owned(),
+    })
+}
+
+fn check(kind: &str, name: &str) -> Result<(), Failure> {
+    if name.is_empty() {
+        return Err(
+            Failure::usage("a name is missing").hint("write `mos why NAME` or `mos why TYPE/NAME`")
+        );
+    }
+    if kind == "Pod" || workload::KINDS.contains(&kind) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("there is nothing to explain of a {kind}")).hint(
+        "pods can be explained, and what makes them: Deployments, ReplicaSets, StatefulSets, DaemonSets and Jobs; \
+         `mos describe` tells of other types",
+    ))
 }
 
 fn as_text(name: &str, answers: &[Answer]) -> String {
@@ -107,11 +186,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pod_is_named_with_or_without_its_type() {
-        assert_eq!(name("web-1").unwrap(), "web-1");
-        assert_eq!(name("pod/web-1").unwrap(), "web-1");
-        assert!(name("deployment/web").is_err());
-        assert!(name("pod/").is_err());
+    fn pods_and_what_makes_them_are_explained() {
+        assert!(check("Pod", "web-1").is_ok() && check("Deployment", "web").is_ok());
+        assert!(check("Service", "web").is_err() && check("Pod", "").is_err());
     }
 
     #[test]

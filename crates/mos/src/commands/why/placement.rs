@@ -4,9 +4,7 @@ use mosaic_api::meta;
 use mosaic_scheduler::{Pod, PodKey, explain, explain_placement};
 use serde_json::Value;
 
-use crate::client::{Client, Discovery};
 use crate::commands::snapshot::Objects;
-use crate::failure::Failure;
 
 /// What is to be said about a pod's place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,16 +17,8 @@ pub(super) struct Placement {
     pub(super) host_exists: Option<bool>,
 }
 
-/// Reads what decides about a pod's place, and explains it.
-pub(super) async fn of_pod(
-    client: &Client,
-    discovery: &Discovery,
-    pod: &Value,
-) -> Result<Placement, Failure> {
-    Ok(placement(&Objects::read(client, discovery).await?, pod))
-}
-
-fn placement(objects: &Objects, pod: &Value) -> Placement {
+/// Explains a pod's place.
+pub(super) fn placement(objects: &Objects, pod: &Value) -> Placement {
     let host = pod.pointer("/spec/nodeName").and_then(Value::as_str);
     let host = host.filter(|name| !name.is_empty());
     let node = host.map(|host| objects.nodes.iter().find(|node| meta::name(node) == host));
