@@ -72,6 +72,7 @@ impl Document {
                 self.type_name(raw)
             ));
             text.push_str(&enumeration(schema.schema));
+            text.push_str(&default(raw, schema.schema));
             text.push('\n');
         }
         text.push_str("DESCRIPTION:\n");
@@ -289,6 +290,17 @@ fn description(schema: &Value) -> Option<&str> {
         .get("description")
         .and_then(Value::as_str)
         .filter(|text| !text.is_empty())
+}
+
+/// What a field is if nothing is said; beside a reference it is the field's own.
+fn default(field: &Value, schema: &Value) -> String {
+    match field.get("default").or_else(|| schema.get("default")) {
+        // Go's zero values of what is required are no defaults that anybody chose.
+        None | Some(Value::Null) => String::new(),
+        Some(Value::Object(fields)) if fields.is_empty() => String::new(),
+        Some(Value::String(text)) if text.is_empty() => String::new(),
+        Some(value) => format!("DEFAULT: {}\n", printable(&value.to_string())),
+    }
 }
 
 fn enumeration(schema: &Value) -> String {
