@@ -52,11 +52,20 @@ pub(crate) fn compiled_in(definition: &Value) -> Vec<Resource> {
     let versions = definition
         .pointer("/spec/versions")
         .and_then(Value::as_array);
+    let annotation = |key: &str| {
+        let annotations = definition.pointer("/metadata/annotations")?;
+        annotations.get(key)?.as_str()
+    };
+    let named = |verb: &&str| {
+        annotation("mosaic/verbs").is_none_or(|verbs| verbs.split(' ').any(|named| named == *verb))
+    };
     let row = |version| {
         let row = row(definition, version, "".into(), arc(version, "/name"));
         Resource {
             singular: row.kind.to_ascii_lowercase().into(),
             list_kind: format!("{}List", row.kind).into(),
+            verbs: VERBS.into_iter().filter(named).collect(),
+            keeper: annotation("mosaic/keeper").map(Arc::from),
             ..row
         }
     };
@@ -94,6 +103,7 @@ fn row(definition: &Value, version: &Value, name: Arc<str>, storage_version: Arc
             .pointer("/spec/scope")
             .is_some_and(|scope| scope == "Namespaced"),
         verbs: VERBS.to_vec(),
+        keeper: None,
         ty,
         status: version.pointer("/subresources/status").is_some(),
         scale,

@@ -42,6 +42,8 @@ pub struct Resource {
     pub namespaced: bool,
     /// What can be done with it: a subset of [`VERBS`].
     pub verbs: Vec<&'static str>,
+    /// The one user who can do every verb with it, if others cannot.
+    pub keeper: Option<Arc<str>>,
     /// The structural type of its objects.
     pub ty: Arc<Type>,
     /// Whether `status` is written by itself under `/status`.
@@ -156,6 +158,11 @@ impl Resource {
     /// Whether it can do a verb.
     pub fn can(&self, verb: &str) -> bool {
         self.verbs.contains(&verb)
+    }
+
+    /// Whether this user can do a verb with it, whatever rights they have.
+    pub fn can_by(&self, verb: &str, user: &str) -> bool {
+        self.can(verb) || self.keeper.as_deref() == Some(user)
     }
 
     /// The prefix of its objects' keys in the store: `/apps/deployments/`.

@@ -41,6 +41,8 @@ pub struct App {
     pub toleration_seconds: mosaic_validation::pod_admission::TolerationSeconds,
     /// The way to hosts.
     pub streams: crate::streams::Hosts,
+    /// Where the registry of this server listens, once it does.
+    pub registry: std::sync::OnceLock<String>,
     /// Cancelled when the server stops.
     pub shutdown: CancellationToken,
 }

@@ -251,7 +251,7 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status>
         (&Method::DELETE, true) => "deletecollection",
         _ => return Err(method_not_allowed(call)),
     };
-    if !kind.can(verb) {
+    if !kind.can_by(verb, &call.user.name) {
         return Err(method_not_allowed(call));
     }
     if kind.namespaced
@@ -283,7 +283,7 @@ fn is_question(kind: &Kind) -> bool {
     matches!(
         &*kind.group,
         "authentication.k8s.io" | "authorization.k8s.io"
-    )
+    ) || kind.is("mosaic", "RegistryToken")
 }
 
 async fn dispatch_subresource(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status> {

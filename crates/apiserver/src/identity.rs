@@ -9,7 +9,7 @@ use mosaic_auth::{
     Attributes, Authorizer, Decision, User,
     authn::{
         Authenticator, AuthnError, BootstrapSecrets, BoundKind, BoundObjects, ClientIdentity,
-        Credentials, Impersonation, TokenIssuer, websocket_token,
+        Credentials, Impersonation, TokenIssuer, basic_password, websocket_token,
     },
     pki::Authority,
     rbac::RbacKind,
@@ -94,26 +94,47 @@ impl Identity {
         certificate: Option<&Certificate>,
         headers: &HeaderMap,
     ) -> Result<Arc<User>, Status> {
-        // What cannot be read is a wrong credential, not a missing one.
-        let text = |name| {
-            headers
-                .get(name)
-                .map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()))
-        };
-        let upgrades = text(header::UPGRADE)
+        let upgrades = text(headers, header::UPGRADE)
             .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"));
-        let protocol_token = text(header::SEC_WEBSOCKET_PROTOCOL)
+        let protocol_token = text(headers, header::SEC_WEBSOCKET_PROTOCOL)
             .filter(|_| upgrades)
             .and_then(|protocols| websocket_token(&protocols));
-        let authorization = text(header::AUTHORIZATION);
+        let authorization = text(headers, header::AUTHORIZATION);
         let credentials = Credentials {
             certificate: certificate.map(|certificate| &**certificate),
             authorization: authorization.as_deref(),
             token: protocol_token.as_deref(),
+            audience: None,
         };
+        self.check(cache, &credentials)
+    }
+
+    /// The same at another door of the process, where a token may be a password, and for one audience more.
+    ///
+    /// # Errors
+    /// 401 for a credential that is wrong.
+    pub fn authenticate_for(
+        &self,
+        cache: &Cache,
+        certificate: Option<&Certificate>,
+        headers: &HeaderMap,
+        audience: &str,
+    ) -> Result<Arc<User>, Status> {
+        let authorization = text(headers, header::AUTHORIZATION);
+        let password = authorization.as_deref().and_then(basic_password);
+        let credentials = Credentials {
+            certificate: certificate.map(|certificate| &**certificate),
+            authorization: authorization.as_deref().filter(|_| password.is_none()),
+            token: password.as_deref(),
+            audience: Some(audience),
+        };
+        self.check(cache, &credentials)
+    }
+
+    fn check(&self, cache: &Cache, credentials: &Credentials<'_>) -> Result<Arc<User>, Status> {
         let now = Timestamp::now().as_second();
         self.authenticator
-            .authenticate(&credentials, &Bound(cache), now)
+            .authenticate(credentials, &Bound(cache), now)
             .map_err(|error| {
                 tracing::debug!(%error, "a request is not authenticated");
                 Status::new(Reason::Unauthorized, "Unauthorized")
@@ -165,6 +186,12 @@ impl Identity {
             Timestamp::now().as_second(),
         )
     }
+}
+
+/// The text of a header. What cannot be read is a wrong credential, not a missing one.
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<std::borrow::Cow<'_, str>> {
+    let value: &HeaderValue = headers.get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()))
 }
 
 /// Lets a request through, or says why not.

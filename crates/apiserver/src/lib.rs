@@ -23,10 +23,12 @@ pub mod custom;
 mod discovery;
 mod documents;
 mod error;
+mod gate;
 pub mod handler;
 pub mod http;
 pub mod identity;
 pub mod kinds;
+pub mod listener;
 mod local;
 pub mod metrics;
 mod paths;
@@ -36,9 +38,12 @@ mod slow_lane;
 pub mod streams;
 pub mod verbs;
 
+pub use gate::Gate;
 pub use local::LocalService;
 pub use mosaic_validation::pod_admission::TolerationSeconds;
 pub use serve::{Options, Server, ServerError};
 
 /// The issuer of service-account tokens.
 pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+/// Who tokens for the cluster's registry are for.
+pub const REGISTRY_AUDIENCE: &str = "registry";

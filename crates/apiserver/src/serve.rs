@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
-};
+use hyper::{body::Incoming, service::service_fn};
 use jiff::Timestamp;
 use mosaic_auth::{
     Authorizer, User,
@@ -22,11 +19,11 @@ use mosaic_auth::{
 use mosaic_store::{Expect, Store, StoreError, Write};
 use mosaic_validation::pod_admission::TolerationSeconds;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ISSUER, LocalService,
+    Gate, ISSUER, LocalService,
     app::App,
     audit::Peer,
     bootstrap,
@@ -36,18 +33,11 @@ use crate::{
     handler,
     identity::{self, Certificate, Identity},
     kinds::KindTable,
+    listener::{self, Client, DRAIN},
     metrics::Metrics,
     slow_lane::SlowLane,
 };
 
-/// How long a client has to finish the TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a client has to send the head of a request; on a connection that is kept, also how long it may
-/// be idle. Longer than the 90 s for which Go's clients keep one, so that they never write to one that is
-/// being closed.
-const REQUEST_HEAD: Duration = Duration::from_secs(100);
-/// How long requests in progress have to finish when the server stops.
-const DRAIN: Duration = Duration::from_secs(10);
 /// How long history is kept at least.
 const COMPACT_EVERY: Duration = Duration::from_secs(300);
 /// Where the servers of one store share their authority.
@@ -106,6 +96,7 @@ pub enum ServerError {
 /// A server that is ready.
 pub struct Server {
     app: Arc<App>,
+    gate: Gate,
     address: SocketAddr,
     advertised: Option<SocketAddr>,
     serving: tokio::task::JoinHandle<()>,
@@ -146,9 +137,11 @@ impl Server {
             .await
             .map_err(ServerError::Bootstrap)?;
         write_kubeconfig(&options, &authority, address)?;
-        let serving = tokio::spawn(accept(app.clone(), listener, TlsAcceptor::from(tls)));
+        let gate = Gate::new(app.clone(), tls.clone());
+        let serving = tokio::spawn(answer(app.clone(), listener, tls));
         Ok(Self {
             app,
+            gate,
             address,
             advertised,
             serving,
@@ -171,6 +164,21 @@ impl Server {
         LocalService::new(self.app.clone(), user)
     }
 
+    /// The API's identities and rights, for other doors of the process.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Says where the registry of this server is reached.
+    pub fn has_registry(&self, address: &str) {
+        let _ = self.app.registry.set(address.to_owned());
+    }
+
+    /// Cancelled when the server stops.
+    pub fn shutdown(&self) -> &CancellationToken {
+        &self.app.shutdown
+    }
+
     /// The authority of the cluster, which signs certificates and tokens.
     pub fn authority(&self) -> &Arc<Authority> {
         &self.app.identity.authority
@@ -188,6 +196,28 @@ impl Server {
             log.flush();
         }
     }
+}
+
+/// Answers requests until the server stops.
+async fn answer(app: Arc<App>, listener: TcpListener, tls: Arc<ServerConfig>) {
+    let shutdown = app.shutdown.clone();
+    let service = move |client: Client<'_>| {
+        let peer = Peer(client.address);
+        let certificate: Option<Certificate> = client.certificates.map(|chain| {
+            let now = Timestamp::now().as_second();
+            Arc::new(client_identity(&app.identity.authority, chain, now))
+        });
+        let app = app.clone();
+        service_fn(move |mut request: ::http::Request<Incoming>| {
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
+            request.extensions_mut().insert(peer);
+            let app = app.clone();
+            async move { Ok(handler::handle(app, request).await) }
+        })
+    };
+    listener::serve(listener, Some(TlsAcceptor::from(tls)), shutdown, service).await;
 }
 
 fn names_of(options: &Options, advertised: Option<SocketAddr>) -> Vec<String> {
@@ -244,6 +274,7 @@ fn assemble(options: &mut Options, store: Arc<dyn Store>, authority: Arc<Authori
         service_range: options.service_range,
         toleration_seconds: options.toleration_seconds,
         streams: crate::streams::Hosts::default(),
+        registry: std::sync::OnceLock::new(),
         shutdown: CancellationToken::new(),
     }
 }
@@ -354,79 +385,5 @@ async fn tend(app: Arc<App>) {
         }
         earlier = app.cache.revision();
         orphans.sweep(&app).await;
-    }
-}
-
-/// Takes connections until the server stops.
-async fn accept(app: Arc<App>, listener: TcpListener, tls: TlsAcceptor) {
-    let mut connections = tokio::task::JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = app.shutdown.cancelled() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                // Small answers must not wait for more to fill a packet.
-                let _ = stream.set_nodelay(true);
-                connections.spawn(connection(app.clone(), tls.clone(), stream, Peer(peer)));
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: others must end first.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-        while connections.try_join_next().is_some() {}
-    }
-    drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!("some requests did not finish in time");
-    }
-}
-
-async fn connection(app: Arc<App>, tls: TlsAcceptor, stream: tokio::net::TcpStream, peer: Peer) {
-    let stream = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
-        Err(_) => return tracing::debug!("TLS handshake took too long"),
-    };
-    let certificate: Option<Certificate> = stream.get_ref().1.peer_certificates().map(|chain| {
-        let now = Timestamp::now().as_second();
-        Arc::new(client_identity(&app.identity.authority, chain, now))
-    });
-    let shutdown = app.shutdown.clone();
-    let service =
-        hyper::service::service_fn(move |mut request: ::http::Request<hyper::body::Incoming>| {
-            if let Some(certificate) = &certificate {
-                request.extensions_mut().insert(certificate.clone());
-            }
-            request.extensions_mut().insert(peer);
-            let app = app.clone();
-            async move { Ok::<_, std::convert::Infallible>(handler::handle(app, request).await) }
-        });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_HEAD);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(250)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended");
     }
 }

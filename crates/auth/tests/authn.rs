@@ -330,6 +330,46 @@ fn a_token_is_for_its_audience() {
 }
 
 #[test]
+fn a_pass_stands_for_its_user_and_only_where_it_is_for() {
+    let cluster = cluster();
+    let ada = User::new("ada", ["team-a", "system:authenticated"]);
+    let pass = cluster.issuer.issue_pass(&ada, "registry", NOW).unwrap();
+    assert!(cluster.refusal(&pass.token, NOW).contains("audiences"));
+    let at_the_registry = |token: &str, now| {
+        let credentials = Credentials {
+            token: Some(token),
+            audience: Some("registry"),
+            ..Credentials::default()
+        };
+        cluster
+            .authenticator
+            .authenticate(&credentials, &cluster.objects, now)
+    };
+    assert_eq!(*at_the_registry(&pass.token, NOW).unwrap(), ada);
+    assert!(at_the_registry(&pass.token, pass.expires_at).is_err());
+    // What is good at the API is good at the registry too.
+    let account = cluster.issue(&spec()).token;
+    let robot = at_the_registry(&account, NOW).unwrap();
+    assert_eq!(robot.name, "system:serviceaccount:shop:robot");
+    let own = cluster.issuer.issue_pass(&ada, DEFAULT_ISSUER, NOW);
+    assert!(own.is_err(), "a pass for the API itself");
+}
+
+#[test]
+fn a_password_is_taken_from_the_header_of_basic_authentication() {
+    use mosaic_auth::authn::basic_password;
+    // user:pass:word
+    assert_eq!(
+        basic_password("Basic dXNlcjpwYXNzOndvcmQ=").as_deref(),
+        Some("pass:word")
+    );
+    assert_eq!(basic_password("basic dXNlcjo=").as_deref(), Some(""));
+    for bad in ["", "Basic", "Basic !", "Basic dXNlcg==", "Bearer dXNlcjpw"] {
+        assert_eq!(basic_password(bad), None, "{bad}");
+    }
+}
+
+#[test]
 fn tokens_of_older_keys_hold_until_the_key_is_gone() {
     let before = cluster();
     let old = before.issue(&spec()).token;
@@ -456,6 +496,7 @@ fn certificates_come_first_and_what_is_wrong_is_never_anonymous() {
             certificate,
             authorization,
             token: None,
+            audience: None,
         };
         cluster
             .authenticator
@@ -684,6 +725,7 @@ fn nothing_shows_a_token() {
         authorization: Some(&header),
         certificate: None,
         token: Some(&issued.token),
+        audience: None,
     };
     let _ = cluster.login(&issued.token, NOW);
     let shown = format!(

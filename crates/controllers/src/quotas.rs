@@ -67,15 +67,19 @@ fn plan(snapshot: &Snapshot<'_>) -> Option<ResourceQuotaStatus> {
         .as_ref()
         .and_then(|spec| spec.hard.clone())
         .unwrap_or_default();
+    let old = snapshot.quota.status.clone().unwrap_or_default();
+    let kept = |name: &String| {
+        let told = old.used.as_ref()?.get(name)?;
+        (name == quota::IMAGE_STORAGE).then(|| told.clone())
+    };
     let used = hard.keys().map(|name| {
-        let amount = snapshot.counted.get(name).unwrap_or_default();
-        (name.clone(), Quantity(amount.to_string()))
+        let counted = || Quantity(snapshot.counted.get(name).unwrap_or_default().to_string());
+        (name.clone(), kept(name).unwrap_or_else(counted))
     });
     let status = ResourceQuotaStatus {
         used: Some(used.collect()),
         hard: Some(hard),
     };
-    let old = snapshot.quota.status.clone().unwrap_or_default();
     let same = |a: &Option<BTreeMap<String, Quantity>>, b: &Option<BTreeMap<String, Quantity>>| {
         let read = |list: &Option<BTreeMap<String, Quantity>>| {
             Amounts::read(serde_json::to_value(list).ok().as_ref())
@@ -93,6 +97,8 @@ fn counted_by(limit: &str) -> (&str, &str) {
             .map_or(("", name), |(plural, group)| (group, plural));
     }
     match limit {
+        // The registry counts these.
+        quota::IMAGE_STORAGE => ("", ""),
         "configmaps"
         | "secrets"
         | "resourcequotas"
@@ -429,6 +435,16 @@ mod tests {
         );
         assert_eq!(status(&quota, &json!({ "cpu": "500m" })), None);
         assert!(status(&quota, &json!({ "cpu": "501m" })).is_some());
+    }
+
+    #[test]
+    fn what_the_registry_counted_stays() {
+        let hard = json!({ "mosaic/image-storage": "10Gi", "pods": "1" });
+        let used = json!({ "mosaic/image-storage": "3Gi", "pods": "0" });
+        let quota = quota(hard.clone(), json!({ "hard": hard, "used": used }));
+        assert_eq!(status(&quota, &json!({})), None);
+        let planned = status(&quota, &json!({ "pods": "1" })).unwrap();
+        assert_eq!(planned["used"], json!({ "mosaic/image-storage": "3Gi", "pods": "1" }));
     }
 
     #[test]

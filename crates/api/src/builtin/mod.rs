@@ -103,6 +103,7 @@ impl Row {
             categories: Vec::new(),
             namespaced: true,
             verbs: VERBS.to_vec(),
+            keeper: None,
             ty: ty(&definition_name(group, version, kind)),
             status: false,
             scale: None,

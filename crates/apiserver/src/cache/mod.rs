@@ -162,8 +162,14 @@ impl Cache {
     }
 }
 
+/// What the keys of the image registry start with, which keeps its own memory of them.
+const REGISTRY: &str = "/mosaic-registry/";
+
 /// The prefix `/group/plural/` of a key; none if the key is not an object's.
 fn prefix_of(key: &str) -> Option<&str> {
+    if key.starts_with(REGISTRY) {
+        return None;
+    }
     let (end, _) = key.match_indices('/').nth(2)?;
     key.get(..=end)
 }

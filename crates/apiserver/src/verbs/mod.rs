@@ -5,6 +5,7 @@ pub mod change;
 mod conditions;
 pub mod delete;
 pub mod read;
+mod registry_token;
 pub mod review;
 pub mod select;
 pub mod subresource;

@@ -92,6 +92,7 @@ pub async fn create(app: &App, call: &Call) -> Result<Response<Body>, Status> {
                 .collect();
             app.identity.review(&app.cache, token, &audiences)
         }
+        "RegistryToken" => super::registry_token::status(app, &call.user)?,
         _ => return Err(Status::no_such_path()),
     };
     meta::set(

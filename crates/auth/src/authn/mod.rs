@@ -21,7 +21,10 @@ pub use service_account::{
 
 use std::{fmt, sync::Arc};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use serde_json::{Value, json};
 
 use crate::{User, pki::PkiError};
@@ -65,6 +68,8 @@ pub struct Credentials<'a> {
     pub authorization: Option<&'a str>,
     /// A token that came in another way (see [`websocket_token`]).
     pub token: Option<&'a str>,
+    /// An audience that tokens may be for, besides the API server's own.
+    pub audience: Option<&'a str>,
 }
 
 impl fmt::Debug for Credentials<'_> {
@@ -134,7 +139,14 @@ impl Authenticator {
             (None, token) => token,
         };
         if let Some(token) = token {
-            return self.authenticate_token(token, self.tokens.default_audiences(), objects, now);
+            let own = self.tokens.default_audiences();
+            return match credentials.audience {
+                None => self.authenticate_token(token, own, objects, now),
+                Some(audience) => {
+                    let audiences = [own, &[audience.to_owned()]].concat();
+                    self.authenticate_token(token, &audiences, objects, now)
+                }
+            };
         }
         match refused {
             Some(error) => Err(error),
@@ -211,6 +223,17 @@ pub fn bearer_token(header: &str) -> Option<&str> {
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && !token.contains(' '))
         .then_some(token)
+}
+
+/// The password of an `Authorization: Basic …` header (RFC 7617), whatever the user's name is.
+pub fn basic_password(header: &str) -> Option<String> {
+    let (scheme, encoded) = header.trim().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = BASE64_STANDARD.decode(encoded.trim()).ok()?;
+    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(password.to_owned())
 }
 
 /// The token that a browser hides among the WebSocket subprotocols it asks for

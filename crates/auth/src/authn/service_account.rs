@@ -22,6 +22,8 @@ pub const MAX_EXPIRATION_SECONDS: i64 = 365 * 24 * 60 * 60;
 const MAX_ASKED_SECONDS: i64 = 1 << 32;
 /// The life of a token when none is asked for.
 const DEFAULT_EXPIRATION_SECONDS: i64 = 3600;
+/// The life of a pass.
+const PASS_SECONDS: i64 = 3600;
 /// How far the clocks of two servers may be apart: a token of the other's future is good.
 const CLOCK_SKEW: i64 = 60;
 /// How long tokens stay good after the deletion of their object was asked for, so that a pod can
@@ -90,8 +92,15 @@ struct Claims {
     iss: String,
     #[serde(default)]
     jti: String,
-    #[serde(rename = "kubernetes.io", default)]
+    #[serde(
+        rename = "kubernetes.io",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     kubernetes: Option<KubernetesClaims>,
+    /// Who a pass stands for.
+    #[serde(rename = "mosaic", default, skip_serializing_if = "Option::is_none")]
+    user: Option<User>,
     #[serde(default)]
     nbf: i64,
     #[serde(default)]
@@ -256,13 +265,42 @@ impl TokenIssuer {
             iss: self.issuer.clone(),
             jti: uuid::Uuid::new_v4().to_string(),
             kubernetes: Some(kubernetes),
+            user: None,
             nbf: now,
             sub: service_account_user_name(&spec.namespace, &spec.name),
         };
-        let token = jwt::sign(&claims, &self.key)?;
+        self.sign(claims)
+    }
+
+    /// Issues a pass at `now` (seconds since 1970): a token that stands for any user, however they came,
+    /// before a part of the platform that cannot ask for a certificate. It is for `audience` alone, which
+    /// must not be one of the API server's, and is bound to nothing, so it lives an hour.
+    pub fn issue_pass(
+        &self,
+        user: &User,
+        audience: &str,
+        now: i64,
+    ) -> Result<IssuedToken, IssueError> {
+        if audience.is_empty() || self.audiences.iter().any(|own| own == audience) {
+            return Err(IssueError::Audiences);
+        }
+        self.sign(Claims {
+            aud: Audiences::Many(vec![audience.to_owned()]),
+            exp: now + PASS_SECONDS,
+            iat: now,
+            iss: self.issuer.clone(),
+            jti: uuid::Uuid::new_v4().to_string(),
+            kubernetes: None,
+            user: Some(user.clone()),
+            nbf: now,
+            sub: user.name.clone(),
+        })
+    }
+
+    fn sign(&self, claims: Claims) -> Result<IssuedToken, IssueError> {
         Ok(IssuedToken {
-            token,
-            expires_at,
+            token: jwt::sign(&claims, &self.key)?,
+            expires_at: claims.exp,
             id: claims.jti,
         })
     }
@@ -280,7 +318,6 @@ fn own_audiences(issuer: &str, audiences: Vec<String>) -> Vec<String> {
 /// A token whose signature and claims are good.
 struct Known {
     claims: Claims,
-    kubernetes: KubernetesClaims,
     user: Arc<User>,
 }
 
@@ -367,7 +404,9 @@ impl ServiceAccountTokens {
                 known.claims.aud.as_slice()
             )));
         }
-        check_bindings(&known.kubernetes, objects, now)?;
+        if let Some(bound) = &known.claims.kubernetes {
+            check_bindings(bound, objects, now)?;
+        }
         Ok(Verified {
             user: Arc::clone(&known.user),
             audiences: common,
@@ -384,8 +423,8 @@ impl ServiceAccountTokens {
         if claims.iss != self.issuer {
             return Err(refused("the token is of another issuer"));
         }
-        let Some(kubernetes) = claims.kubernetes.clone() else {
-            return Err(refused("the token has no kubernetes.io claims"));
+        let Some(kubernetes) = &claims.kubernetes else {
+            return self.read_pass(claims);
         };
         if split_service_account(&claims.sub)
             != Some((
@@ -395,12 +434,20 @@ impl ServiceAccountTokens {
         {
             return Err(refused("the token's subject is not its service account"));
         }
-        let user = Arc::new(user_of(&claims, &kubernetes));
-        Ok(Known {
-            claims,
-            kubernetes,
-            user,
-        })
+        let user = Arc::new(user_of(&claims, kubernetes));
+        Ok(Known { claims, user })
+    }
+
+    /// The same of a token that is bound to no objects: only a pass is not.
+    fn read_pass(&self, claims: Claims) -> Result<Known, AuthnError> {
+        let own = |audience: &String| self.audiences.contains(audience);
+        match &claims.user {
+            Some(user) if user.name == claims.sub && !claims.aud.as_slice().iter().any(own) => {
+                let user = Arc::new(user.clone());
+                Ok(Known { claims, user })
+            }
+            _ => Err(refused("the token has no kubernetes.io claims")),
+        }
     }
 }
 

@@ -163,6 +163,7 @@ fn discovery() -> Vec<Value> {
                     "selfsubjectaccessreviews selfsubjectrulesreviews",
                 ),
                 rule("create", "authentication.k8s.io", "selfsubjectreviews"),
+                rule("create", "mosaic", "registrytokens"),
             ],
         ),
         cluster_role(

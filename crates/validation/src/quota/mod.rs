@@ -23,6 +23,10 @@ pub use self::{
     scopes::covers,
 };
 
+/// What a namespace's images may take in the cluster's registry, in bytes, each blob once. The registry counts it and
+/// holds to it.
+pub const IMAGE_STORAGE: &str = "mosaic/image-storage";
+
 /// Kinds of the core group that a quota also counts under their bare name.
 const COUNTED_BY_NAME: [&str; 6] = [
     "configmaps",
