@@ -43,6 +43,8 @@ pub struct App {
     pub streams: crate::streams::Hosts,
     /// Where the registry of this server listens, once it does.
     pub registry: std::sync::OnceLock<String>,
+    /// What judges the images of namespaces that run only signed ones.
+    pub image_policy: std::sync::OnceLock<crate::admission::ImagePolicy>,
     /// Cancelled when the server stops.
     pub shutdown: CancellationToken,
 }

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Gate, ISSUER, LocalService,
+    admission::ImagePolicy,
     app::App,
     audit::Peer,
     bootstrap,
@@ -169,9 +170,11 @@ impl Server {
         &self.gate
     }
 
-    /// Says where the registry of this server is reached.
-    pub fn has_registry(&self, address: &str) {
+    /// Says where the registry of this server is reached, and what judges signatures of the images in it. Only the
+    /// first call counts.
+    pub fn has_registry(&self, address: &str, policy: ImagePolicy) {
         let _ = self.app.registry.set(address.to_owned());
+        let _ = self.app.image_policy.set(policy);
     }
 
     /// Cancelled when the server stops.
@@ -275,6 +278,7 @@ fn assemble(options: &mut Options, store: Arc<dyn Store>, authority: Arc<Authori
         toleration_seconds: options.toleration_seconds,
         streams: crate::streams::Hosts::default(),
         registry: std::sync::OnceLock::new(),
+        image_policy: std::sync::OnceLock::new(),
         shutdown: CancellationToken::new(),
     }
 }

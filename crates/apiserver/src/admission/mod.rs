@@ -5,6 +5,7 @@
 //! what must not be given out twice (quota, addresses).
 
 mod definitions;
+mod images;
 mod pods;
 mod quota;
 mod rights;
@@ -13,6 +14,7 @@ mod services;
 use mosaic_api::{Status, meta};
 use serde_json::Value;
 
+pub use images::ImagePolicy;
 pub use services::{Orphans, sweep_all};
 
 use crate::{
@@ -90,6 +92,7 @@ pub fn complete(app: &App, attempt: &Attempt<'_>, new: &mut Value) {
 pub async fn check(app: &App, attempt: &Attempt<'_>, new: &mut Value) -> Result<Claims, Status> {
     rights::check(app, attempt, new)?;
     pods::check(app, attempt, new)?;
+    images::check(app, attempt, new).await?;
     let mut claims = Claims::default();
     if let Err(status) = services::claim(app, attempt, new, &mut claims).await {
         claims.give_back(app).await;

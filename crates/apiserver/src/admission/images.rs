@@ -1,0 +1,148 @@
+//! Namespaces that run only signed images: each image of a pod must be signed with the namespace's key, and the pod
+//! gets it by digest, so that what runs is what was signed, wherever the tag points later.
+
+use futures::future::{BoxFuture, try_join_all};
+use mosaic_api::Status;
+use serde_json::Value;
+
+use super::Attempt;
+use crate::{app::App, verbs::write::Part};
+
+/// The annotation of a namespace with the public key (PEM, SubjectPublicKeyInfo) that its images are signed with.
+pub const KEY: &str = "mosaic/image-key";
+
+/// Finds what an image's name stands for and checks its signature: from the name and the key, the name by digest, or
+/// why the image may not run.
+pub type ImagePolicy =
+    Box<dyn Fn(String, String) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
+const LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+
+/// Checks the images of a pod that are new to it.
+pub(super) async fn check(app: &App, attempt: &Attempt<'_>, pod: &mut Value) -> Result<(), Status> {
+    if !attempt.is("", "Pod") || !matches!(attempt.part, Part::Main | Part::EphemeralContainers) {
+        return Ok(());
+    }
+    let Some(namespace) = app.kept_object("", "Namespace", "", attempt.namespace) else {
+        return Ok(());
+    };
+    let annotations = namespace.pointer("/metadata/annotations");
+    let Some(key) = annotations.and_then(|all| all.get(KEY)?.as_str()) else {
+        return Ok(());
+    };
+    let images = new_images(attempt.old, pod);
+    if images.is_empty() {
+        return Ok(());
+    }
+    let refused = |image: &str, why: &str| {
+        attempt.forbidden(&format!(
+            "image {image:?}: namespace {} runs only images that are signed with its key ({KEY}): {why}",
+            attempt.namespace
+        ))
+    };
+    let policy = app.image_policy.get();
+    let judged = images.iter().map(async |image| match policy {
+        None => Err(refused(
+            image,
+            "this server has no registry that could tell",
+        )),
+        Some(policy) => policy(image.clone(), key.to_owned())
+            .await
+            .map(|pinned| (image.clone(), pinned))
+            .map_err(|why| refused(image, &why)),
+    });
+    for (image, pinned) in try_join_all(judged).await? {
+        pin(attempt.old, pod, &image, &pinned);
+    }
+    Ok(())
+}
+
+/// The containers of a pod that have another image than before, or that are new.
+fn changed<'a>(old: Option<&Value>, pod: &'a mut Value) -> Vec<&'a mut Value> {
+    let known = |list: &str, container: &Value| {
+        let containers = old.and_then(|old| old.get("spec")?.get(list)?.as_array());
+        containers.into_iter().flatten().any(|known| {
+            known.get("name") == container.get("name")
+                && known.get("image") == container.get("image")
+        })
+    };
+    let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) else {
+        return Vec::new();
+    };
+    let mut changed = Vec::new();
+    for (list, containers) in spec {
+        if LISTS.contains(&list.as_str()) {
+            let containers = containers.as_array_mut().into_iter().flatten();
+            changed.extend(containers.filter(|container| !known(list, container)));
+        }
+    }
+    changed
+}
+
+/// Their images, each once.
+fn new_images(old: Option<&Value>, pod: &mut Value) -> Vec<String> {
+    let mut images: Vec<String> = changed(old, pod)
+        .into_iter()
+        .filter_map(|container| Some(container.get("image")?.as_str()?.to_owned()))
+        .collect();
+    images.sort_unstable();
+    images.dedup();
+    images
+}
+
+/// Gives the containers with this image the one by digest.
+fn pin(old: Option<&Value>, pod: &mut Value, image: &str, pinned: &str) {
+    for container in changed(old, pod) {
+        if let Some(named) = container.get_mut("image")
+            && named.as_str() == Some(image)
+        {
+            *named = pinned.into();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(images: &[(&str, &str)]) -> Value {
+        let containers = images.iter();
+        let containers = containers.map(|(name, image)| json!({ "name": name, "image": image }));
+        json!({ "spec": {
+            "initContainers": [{ "name": "init", "image": "shop/init:1" }],
+            "containers": containers.collect::<Vec<_>>(),
+        } })
+    }
+
+    #[test]
+    fn what_changed_is_judged_once_and_only_that_is_pinned() {
+        let mut new = pod(&[
+            ("a", "shop/web:1"),
+            ("b", "shop/web:1"),
+            ("c", "shop/log:2"),
+        ]);
+        assert_eq!(
+            new_images(None, &mut new),
+            ["shop/init:1", "shop/log:2", "shop/web:1"]
+        );
+        let old = pod(&[("a", "shop/web:1"), ("c", "shop/log:1")]);
+        assert_eq!(
+            new_images(Some(&old), &mut new),
+            ["shop/log:2", "shop/web:1"]
+        );
+        pin(Some(&old), &mut new, "shop/web:1", "shop/web@sha256:00");
+        let images = |pod: &Value| -> Vec<Value> {
+            let containers = pod["spec"]["containers"].as_array().unwrap();
+            containers
+                .iter()
+                .map(|container| container["image"].clone())
+                .collect()
+        };
+        assert_eq!(
+            images(&new),
+            ["shop/web:1", "shop/web@sha256:00", "shop/log:2"]
+        );
+    }
+}
