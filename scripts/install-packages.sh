@@ -12,6 +12,8 @@ else
         protobuf-compiler  # the etcd client is generated from etcd's own protocol files,
         libprotobuf-dev    # which import protobuf's
         etcd-server        # the store's suite and the end-to-end tests run against a real etcd
+        docker.io skopeo   # clients of the image registry
+        docker-registry    # what the registry is measured against
         python3 python3-pip # scripts/tools.sh takes kubectl and helm out of Python wheels
         util-linux         # flock
     )

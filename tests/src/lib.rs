@@ -5,6 +5,7 @@
 //! also when the test panics. Waits are for a condition, with a deadline that only ever ends a hang.
 
 mod command;
+mod docker;
 mod etcd;
 mod hosts;
 mod http;
@@ -15,6 +16,7 @@ mod tools;
 mod wait;
 
 pub use command::{Following, Outcome, run, spawn, split};
+pub use docker::{Docker, skopeo};
 pub use etcd::Etcd;
 pub use hosts::SimulatedHosts;
 pub use http::{Answer, Http, PatchKind, Watch, runtime};
