@@ -241,18 +241,23 @@ impl Layers {
     /// When it cannot be removed. It no longer counts as there then, or is there whole.
     pub fn remove(&self, diff_id: &Digest) -> Result<bool, UnpackError> {
         let name = temporary_name(diff_id);
-        let lock = Lock::take(&self.inner, &name)?;
+        let _lock = Lock::take(&self.inner, &name)?;
         let path = self.path_of(diff_id);
         self.clear(&name)?;
         let algorithm = diff_id.algorithm().as_ref();
         let parent = subdirectory(&self.inner.root, algorithm, &self.inner.path)?;
         let flags = RenameFlags::NOREPLACE;
-        match renameat_with(&parent, diff_id.digest(), &self.inner.unpacking, &name, flags) {
+        match renameat_with(
+            &parent,
+            diff_id.digest(),
+            &self.inner.unpacking,
+            &name,
+            flags,
+        ) {
             Err(rustix::io::Errno::NOENT) => return Ok(false),
             result => result.map_err(of("remove", &path))?,
         }
         self.clear(&name)?;
-        lock.release();
         Ok(true)
     }
 
@@ -268,9 +273,8 @@ impl Layers {
             let Some(name) = name.to_str() else { continue };
             let name = name.strip_suffix(LOCK).unwrap_or(name);
             // Whoever holds it is at work.
-            if let Some(lock) = Lock::try_take(&self.inner, name)? {
+            if let Some(_lock) = Lock::try_take(&self.inner, name)? {
                 self.clear(name)?;
-                lock.release();
             }
         }
         Ok(())
@@ -296,9 +300,8 @@ impl Layers {
             return Ok(unpacked);
         }
         let name = temporary_name(&layer.diff_id);
-        let lock = Lock::take(&self.inner, &name)?;
+        let _lock = Lock::take(&self.inner, &name)?;
         if let Some(unpacked) = self.get(&layer.diff_id)? {
-            lock.release();
             return Ok(unpacked);
         }
         self.clear(&name)?;
@@ -312,7 +315,6 @@ impl Layers {
                 tracing::warn!(%error, "what was unpacked of a refused layer stays for now");
             }
         }
-        lock.release();
         Ok(Unpacked {
             path: self.path_of(&layer.diff_id).join(TREE),
             report: made?,
@@ -380,7 +382,7 @@ fn subdirectory(parent: &OwnedFd, name: &str, path: &Path) -> Result<OwnedFd, Un
 struct Lock<'a> {
     inner: &'a Inner,
     name: String,
-    /// Closing it lets go.
+    /// Closing it lets go, after what is done on dropping.
     _file: OwnedFd,
 }
 
@@ -407,8 +409,8 @@ impl<'a> Lock<'a> {
         let path = inner.path.join(UNPACKING).join(&file_name);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let mode = Mode::RUSR | Mode::WUSR;
-        let file = openat(&inner.unpacking, file_name.as_str(), flags, mode)
-            .map_err(of("open", &path))?;
+        let file =
+            openat(&inner.unpacking, file_name.as_str(), flags, mode).map_err(of("open", &path))?;
         match flock(&file, operation) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => return Ok(None),
@@ -425,8 +427,11 @@ impl<'a> Lock<'a> {
         }))
     }
 
-    /// Lets go, and leaves no file. Where this is not come to, the file stays for the next who takes the lock.
-    fn release(self) {
+}
+
+impl Drop for Lock<'_> {
+    /// Leaves no file, while the lock is still held: who waits for it sees that.
+    fn drop(&mut self) {
         let _ = unlinkat(
             &self.inner.unpacking,
             self.name.as_str(),

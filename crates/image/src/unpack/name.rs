@@ -147,7 +147,10 @@ mod tests {
             assert_eq!(meaning(root), Ok(Meaning::Root));
         }
         assert_eq!(meaning(b"..a/b.."), path("..a/b.."));
-        assert_eq!(meaning(b"\xff\xfe"), Ok(Meaning::Path(b"\xff\xfe".to_vec())));
+        assert_eq!(
+            meaning(b"\xff\xfe"),
+            Ok(Meaning::Path(b"\xff\xfe".to_vec()))
+        );
     }
 
     #[test]
@@ -174,7 +177,10 @@ mod tests {
         assert_eq!(meaning(b"d/.wh.a/"), whiteout("d/a"));
         assert_eq!(meaning(b".wh...."), whiteout("..."));
         assert_eq!(meaning(b".wh..wh..opq"), Ok(Meaning::Opaque(vec![])));
-        assert_eq!(meaning(b"d/.wh..wh..opq"), Ok(Meaning::Opaque(b"d".to_vec())));
+        assert_eq!(
+            meaning(b"d/.wh..wh..opq"),
+            Ok(Meaning::Opaque(b"d".to_vec()))
+        );
         for name in [".wh.", ".wh..", ".wh...", "d/.wh.", "d/.wh..", "d/.wh..."] {
             assert_eq!(meaning(name.as_bytes()), Err(Refusal::Whiteout), "{name}");
         }
@@ -188,7 +194,11 @@ mod tests {
     fn hard_links_stay_within() {
         assert_eq!(link_target(b"./a/b"), Ok(b"a/b".to_vec()));
         for name in ["/a", "../a", "a/../../b", "a\0"] {
-            assert_eq!(link_target(name.as_bytes()), Err(Refusal::LinkOutside), "{name}");
+            assert_eq!(
+                link_target(name.as_bytes()),
+                Err(Refusal::LinkOutside),
+                "{name}"
+            );
         }
         assert_eq!(link_target(b"."), Err(Refusal::LinkToDirectory));
     }

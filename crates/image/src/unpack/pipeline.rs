@@ -202,7 +202,10 @@ fn decompress<R: Read>(
 ) -> Result<(), UnpackError> {
     let mut source = BufReader::with_capacity(BUFFER / 2, source);
     let mut head = Vec::new();
-    (&mut source).take(6).read_to_end(&mut head).map_err(UnpackError::Read)?;
+    (&mut source)
+        .take(6)
+        .read_to_end(&mut head)
+        .map_err(UnpackError::Read)?;
     let compression = compression_of(&head)?;
     let mut input = Cursor::new(head).chain(source);
     let name = match compression {

@@ -45,7 +45,9 @@ pub fn remove(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
         }
         let up = openat(&dir, c"..", DIRECTORY, Mode::empty())?;
         if identity(up.as_fd())? != above {
-            return Err(io::Error::other("the directory was moved while it was removed"));
+            return Err(io::Error::other(
+                "the directory was moved while it was removed",
+            ));
         }
         unlinkat(&up, name.as_c_str(), AtFlags::REMOVEDIR)?;
         dir = up;

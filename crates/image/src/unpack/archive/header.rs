@@ -36,7 +36,11 @@ impl<'a> Header<'a> {
         // The field counts as eight spaces. Some old programs summed signed bytes.
         let (mut unsigned, mut signed) = (0i64, 0i64);
         for (at, byte) in block.iter().enumerate() {
-            let byte = if (148..156).contains(&at) { b' ' } else { *byte };
+            let byte = if (148..156).contains(&at) {
+                b' '
+            } else {
+                *byte
+            };
             unsigned += i64::from(byte);
             signed += i64::from(byte.cast_signed());
         }
@@ -50,10 +54,7 @@ impl<'a> Header<'a> {
     /// The bytes of a field up to its first NUL.
     fn text(&self, at: usize, len: usize) -> &'a [u8] {
         let field = self.block.get(at..at + len).unwrap_or_default();
-        field
-            .split(|byte| *byte == 0)
-            .next()
-            .unwrap_or_default()
+        field.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
     fn number(&self, at: usize, len: usize) -> Result<i64, MalformedReason> {

@@ -188,9 +188,7 @@ impl<R: BufRead> Archive<R> {
                 b'L' => long_path = Some(until_nul(self.special(&header)?)),
                 b'K' => long_link = Some(until_nul(self.special(&header)?)),
                 _ => {
-                    return self
-                        .entry(&header, records, long_path, long_link)
-                        .map(Some);
+                    return self.entry(&header, records, long_path, long_link).map(Some);
                 }
             }
         }
@@ -232,9 +230,7 @@ impl<R: BufRead> Archive<R> {
         long_path: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
     ) -> Result<Entry, ArchiveError> {
-        let path = long_path
-            .or(records.path)
-            .unwrap_or_else(|| header.path());
+        let path = long_path.or(records.path).unwrap_or_else(|| header.path());
         let kind = match header.kind() {
             // Before POSIX, directories were files with a slash at their end.
             0 if path.ends_with(b"/") => Kind::Directory,
@@ -257,9 +253,7 @@ impl<R: BufRead> Archive<R> {
         let mut entry = Entry {
             path,
             kind,
-            link: long_link
-                .or(records.link)
-                .unwrap_or_else(|| header.link()),
+            link: long_link.or(records.link).unwrap_or_else(|| header.link()),
             // Masked, so it fits.
             mode: u32::try_from(self.check(header.mode())? & 0o7777).unwrap_or_default(),
             uid: self.check(records.uid.map_or_else(|| header.uid(), Ok))?,
@@ -276,7 +270,10 @@ impl<R: BufRead> Archive<R> {
         let map = if header.kind() == b'S' {
             Some(self.old_sparse(header)?)
         } else if records.sparse.has_map_in_data() {
-            Some((self.sparse_in_data()?, records.sparse.real_size.unwrap_or(stated)))
+            Some((
+                self.sparse_in_data()?,
+                records.sparse.real_size.unwrap_or(stated),
+            ))
         } else {
             let segments = self.check(records.sparse.segments())?;
             segments.map(|segments| (segments, records.sparse.real_size.unwrap_or(stated)))
@@ -320,7 +317,9 @@ impl<R: BufRead> Archive<R> {
             if self.data < BLOCK as u64 {
                 return Err(self.malformed(MalformedReason::Sparse));
             }
-            self.from.read_exact(&mut block).map_err(|error| self.cut(error))?;
+            self.from
+                .read_exact(&mut block)
+                .map_err(|error| self.cut(error))?;
             self.data -= BLOCK as u64;
             self.offset += BLOCK as u64;
             for byte in block {
@@ -334,7 +333,8 @@ impl<R: BufRead> Archive<R> {
                 match count {
                     None => {
                         let known = usize::try_from(number).ok().filter(|n| *n <= MAX_SEGMENTS);
-                        count = Some(2 * known.ok_or_else(|| self.malformed(MalformedReason::Sparse))?);
+                        count =
+                            Some(2 * known.ok_or_else(|| self.malformed(MalformedReason::Sparse))?);
                     }
                     Some(_) => numbers.push(number),
                 }
@@ -401,7 +401,9 @@ impl<R: BufRead> Archive<R> {
         if self.from.fill_buf().map_err(ArchiveError::Read)?.is_empty() {
             return Ok(false);
         }
-        self.from.read_exact(block).map_err(|error| self.cut(error))?;
+        self.from
+            .read_exact(block)
+            .map_err(|error| self.cut(error))?;
         self.offset += BLOCK as u64;
         Ok(true)
     }
@@ -462,7 +464,11 @@ mod tests {
                 offset: *offset,
                 len: *len,
             };
-            is_a_map(&pairs.iter().map(segment).collect::<Vec<_>>(), real_size, data)
+            is_a_map(
+                &pairs.iter().map(segment).collect::<Vec<_>>(),
+                real_size,
+                data,
+            )
         };
         assert!(map(&[], 1 << 40, 0));
         assert!(map(&[(0, 5), (5, 5), (100, 0)], 100, 10));

@@ -68,7 +68,10 @@ impl Records {
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse.real_size = count(value)?,
             b"GNU.sparse.map" => {
                 self.sparse.map.clear();
-                for number in value.split(|byte| *byte == b',').filter(|_| !value.is_empty()) {
+                for number in value
+                    .split(|byte| *byte == b',')
+                    .filter(|_| !value.is_empty())
+                {
                     self.push_to_map(decimal(number)?)?;
                 }
             }
@@ -191,10 +194,14 @@ mod tests {
 
     #[test]
     fn records_are_read_in_turn_and_the_last_of_a_key_counts() {
-        let bytes = b"9 path=a\n9 path=b\n12 size=123\n22 SCHILY.xattr.user=\n\n9 uid=77\n8 gid=8\n";
+        let bytes =
+            b"9 path=a\n9 path=b\n12 size=123\n22 SCHILY.xattr.user=\n\n9 uid=77\n8 gid=8\n";
         let records = Records::read(bytes).unwrap();
         assert_eq!(records.path.as_deref(), Some(&b"b"[..]));
-        assert_eq!((records.size, records.uid, records.gid), (Some(123), Some(77), Some(8)));
+        assert_eq!(
+            (records.size, records.uid, records.gid),
+            (Some(123), Some(77), Some(8))
+        );
         assert_eq!(records.xattrs, [(b"user".to_vec(), b"\n".to_vec())]);
     }
 
@@ -224,7 +231,10 @@ mod tests {
     #[test]
     fn maps_come_in_one_record_or_in_many() {
         let many = b"23 GNU.sparse.offset=0\n25 GNU.sparse.numbytes=5\n24 GNU.sparse.offset=9\n";
-        assert!(Records::read(many).is_err(), "the length of the last is wrong");
+        assert!(
+            Records::read(many).is_err(),
+            "the length of the last is wrong"
+        );
         let many = b"23 GNU.sparse.offset=0\n25 GNU.sparse.numbytes=5\n";
         let one = b"22 GNU.sparse.map=0,5\n";
         for bytes in [&many[..], one] {

@@ -4,7 +4,13 @@
 //! all times until the end, which would be as much memory as somebody likes to put directories into a layer, what a
 //! directory's time is to be is read when it is opened and put back when it is closed. Only a few are open at once.
 
-use std::{cell::Cell, collections::HashMap, io, os::fd::{AsFd, OwnedFd}, rc::Rc};
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    rc::Rc,
+};
 
 use rustix::{
     fs::{

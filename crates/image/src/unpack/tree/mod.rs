@@ -139,11 +139,7 @@ impl<'a> Tree<'a> {
         Ok(self.report)
     }
 
-    fn put<R: BufRead>(
-        &mut self,
-        entry: &Entry,
-        archive: &mut Archive<R>,
-    ) -> Result<(), Failure> {
+    fn put<R: BufRead>(&mut self, entry: &Entry, archive: &mut Archive<R>) -> Result<(), Failure> {
         let path = match name::meaning(&entry.path)? {
             Meaning::Nothing => return Ok(()),
             Meaning::Opaque(path) => {
@@ -259,11 +255,8 @@ impl<'a> Tree<'a> {
         archive: &mut Archive<R>,
     ) -> Result<(), Failure> {
         // Never an old file, and for nobody else to open before it is whole.
-        let flags = OFlags::WRONLY
-            | OFlags::CREATE
-            | OFlags::EXCL
-            | OFlags::NOFOLLOW
-            | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
         let mut file = File::from(self.make(parent, path, name, "create", |parent| {
             openat(&parent.fd, name, flags, mode)
@@ -303,7 +296,13 @@ impl<'a> Tree<'a> {
         let parent = self.directories.get(parent)?;
         let link = |parent: &Directory| {
             // A symbolic link is linked itself, never what it points at.
-            linkat(&target_parent.fd, target_name, &parent.fd, name, AtFlags::empty())
+            linkat(
+                &target_parent.fd,
+                target_name,
+                &parent.fd,
+                name,
+                AtFlags::empty(),
+            )
         };
         match self.make(&parent, path, name, "link", link) {
             // It was below what it replaces.
@@ -338,7 +337,13 @@ impl<'a> Tree<'a> {
         self.report.whiteouts += 1;
         self.directories.count()?;
         let mode = Mode::empty();
-        match mknodat(&parent.fd, name, FileType::CharacterDevice, mode, makedev(0, 0)) {
+        match mknodat(
+            &parent.fd,
+            name,
+            FileType::CharacterDevice,
+            mode,
+            makedev(0, 0),
+        ) {
             Ok(()) => {
                 parent.touch();
                 Ok(())
@@ -461,11 +466,7 @@ fn device((major, minor): (i64, i64)) -> Result<u64, Refusal> {
 }
 
 /// Writes at most `len` bytes of the entry's data, and says how many there were.
-fn copy<R: BufRead>(
-    archive: &mut Archive<R>,
-    file: &mut File,
-    len: u64,
-) -> Result<u64, Failure> {
+fn copy<R: BufRead>(archive: &mut Archive<R>, file: &mut File, len: u64) -> Result<u64, Failure> {
     let mut rest = len;
     while rest > 0 {
         let data = archive.data().map_err(Failure::Archive)?;
