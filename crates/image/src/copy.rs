@@ -1,0 +1,252 @@
+//! An image from one place to another: pull, push and copy are this.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+
+use crate::config;
+use crate::document::{Descriptor, Document, Platform};
+use crate::media::DocumentKind;
+use crate::name::Name;
+use crate::place::{As, Body, Place, PlaceError, closure};
+
+/// How often something that may succeed later is tried.
+const TRIES: u32 = 4;
+/// What is waited before the second try; each further wait is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+
+/// How a blob came to be where it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was there.
+    Present,
+    /// It was in another repository there.
+    Mounted,
+    /// Its bytes were moved.
+    Moved,
+}
+
+/// Is told how a copy gets on. Called from several tasks.
+pub trait Progress: Send + Sync {
+    /// These blobs make up the image.
+    fn planned(&self, _blobs: &[Descriptor]) {}
+    /// So many more bytes of this blob passed.
+    fn advanced(&self, _blob: &Descriptor, _bytes: u64) {}
+    /// A blob is being moved anew after this failure: what it advanced does not count.
+    fn again(&self, _blob: &Descriptor, _error: &PlaceError) {}
+    /// A blob is where it should be.
+    fn finished(&self, _blob: &Descriptor, _outcome: Outcome) {}
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {}
+
+/// How a copy is made.
+#[derive(Clone)]
+pub struct CopyOptions {
+    /// Of an index, only the image for this platform; none for the whole index.
+    pub platform: Option<Platform>,
+    /// How many blobs move at once.
+    pub parallel: usize,
+    /// Copies signatures and other documents about the image with it.
+    pub referrers: bool,
+    /// Is told how it gets on.
+    pub progress: Arc<dyn Progress>,
+}
+
+impl Default for CopyOptions {
+    fn default() -> Self {
+        Self {
+            platform: None,
+            parallel: 4,
+            referrers: false,
+            progress: Arc::new(Silent),
+        }
+    }
+}
+
+/// What a copy did.
+#[derive(Debug, Clone)]
+pub struct Copied {
+    /// The document that the name stands for now.
+    pub document: Document,
+    /// Bytes of blobs that moved.
+    pub moved: u64,
+    /// Bytes of blobs that were there, or were mounted.
+    pub spared: u64,
+}
+
+/// Copies what `source` stands for in `from` to `target` in `to`. The name is written last, so it never stands for a part.
+///
+/// # Errors
+///
+/// When the image is not there, something cannot be moved after several tries, or content is not what its digest says.
+pub async fn copy(
+    from: &dyn Place,
+    source: &Name,
+    to: &dyn Place,
+    target: &Name,
+    options: &CopyOptions,
+) -> Result<Copied, PlaceError> {
+    let root = again(|| from.resolve(source))
+        .await?
+        .ok_or_else(|| not_found(from, source))?;
+    let root = match &options.platform {
+        Some(platform) => select(from, source, root, platform).await?,
+        None => root,
+    };
+    let _hold = to.hold().await?;
+    let mut copied = copy_document(from, source, to, target, root, As::Root, options).await?;
+    if options.referrers {
+        let digest = copied.document.digest().clone();
+        for descriptor in from.referrers(source, &digest, None).await? {
+            let document = again(|| from.document(source, &descriptor)).await?;
+            let more = copy_document(from, source, to, target, document, As::Part, options).await?;
+            copied.moved += more.moved;
+            copied.spared += more.spared;
+        }
+    }
+    Ok(copied)
+}
+
+fn not_found(place: &dyn Place, name: &Name) -> PlaceError {
+    PlaceError::NotFound {
+        what: name.to_string(),
+        place: place.describe(),
+    }
+}
+
+/// Of an index the image for a platform; an image as it is.
+///
+/// # Errors
+///
+/// When the index has none for it.
+pub async fn select(
+    place: &dyn Place,
+    name: &Name,
+    root: Document,
+    platform: &Platform,
+) -> Result<Document, PlaceError> {
+    let mut document = root;
+    // An index may name another, which closure() bounds the same way.
+    for _ in 0..crate::document::DEPTH_MAX {
+        if document.kind() == DocumentKind::Manifest {
+            return Ok(document);
+        }
+        let chosen =
+            config::choose(document.manifests(), platform).ok_or_else(|| PlaceError::NotFound {
+                what: format!(
+                    "an image of {name} for {}/{}",
+                    platform.os(),
+                    platform.architecture()
+                ),
+                place: place.describe(),
+            })?;
+        document = again(|| place.document(name, chosen)).await?;
+    }
+    Err(PlaceError::Unfit(format!("{name} nests too many indexes")))
+}
+
+async fn copy_document(
+    from: &dyn Place,
+    source: &Name,
+    to: &dyn Place,
+    target: &Name,
+    root: Document,
+    role: As,
+    options: &CopyOptions,
+) -> Result<Copied, PlaceError> {
+    let all = closure(from, source, root.clone()).await?;
+    options.progress.planned(&all.blobs);
+    let outcomes: Vec<(Outcome, u64)> = futures::stream::iter(&all.blobs)
+        .map(|blob| async move {
+            let outcome = copy_blob(from, source, to, target, blob, &options.progress).await?;
+            options.progress.finished(blob, outcome);
+            Ok::<_, PlaceError>((outcome, blob.size()))
+        })
+        .boxed()
+        .buffer_unordered(options.parallel.max(1))
+        .try_collect()
+        .await?;
+    for document in &all.documents {
+        let role = if document.digest() == root.digest() {
+            role
+        } else {
+            As::Part
+        };
+        again(|| to.put(target, document, role)).await?;
+    }
+    let sum = |moved: bool| {
+        outcomes
+            .iter()
+            .filter(|(outcome, _)| (*outcome == Outcome::Moved) == moved)
+            .map(|(_, size)| size)
+            .sum()
+    };
+    Ok(Copied {
+        moved: sum(true),
+        spared: sum(false),
+        document: root,
+    })
+}
+
+async fn copy_blob(
+    from: &dyn Place,
+    source: &Name,
+    to: &dyn Place,
+    target: &Name,
+    blob: &Descriptor,
+    progress: &Arc<dyn Progress>,
+) -> Result<Outcome, PlaceError> {
+    if again(|| to.has(target, blob)).await? {
+        return Ok(Outcome::Present);
+    }
+    if to.mount(target, source, blob).await? {
+        return Ok(Outcome::Mounted);
+    }
+    let mut wait = FIRST_WAIT;
+    for attempt in 1.. {
+        let moved = async {
+            let body = from.read(source, blob).await?;
+            let body = watched(body, blob.clone(), Arc::clone(progress));
+            to.write(target, blob, body).await
+        };
+        match moved.await {
+            Ok(()) => break,
+            Err(error) if error.may_retry() && attempt < TRIES => {
+                progress.again(blob, &error);
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Outcome::Moved)
+}
+
+fn watched(body: Body, blob: Descriptor, progress: Arc<dyn Progress>) -> Body {
+    body.inspect_ok(move |bytes| progress.advanced(&blob, bytes.len() as u64))
+        .boxed()
+}
+
+/// Does something several times, as long as trying again may help.
+pub(crate) async fn again<T, F>(mut call: impl FnMut() -> F) -> Result<T, PlaceError>
+where
+    F: Future<Output = Result<T, PlaceError>>,
+{
+    let mut wait = FIRST_WAIT;
+    for _ in 1..TRIES {
+        match call().await {
+            Err(error) if error.may_retry() => {
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+            done => return done,
+        }
+    }
+    call().await
+}
