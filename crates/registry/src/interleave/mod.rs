@@ -1,0 +1,438 @@
+//! Pushes, deletions and collectors of several servers, interleaved at every step, killed at every step, while time
+//! passes as it likes: what a manifest names is always there, and in the end everything else is gone.
+
+mod world;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use mosaic_image::{Digest, digest};
+use mosaic_store::{ListOptions, Memory, Store};
+use proptest::prelude::*;
+
+use self::world::{Stepped, TestBlobs, TestClock, advance};
+use crate::blobs::{Blobs, UploadId};
+use crate::collect::Collector;
+use crate::metadata::record::{
+    BlobRecord, LinkRecord, ManifestRecord, Reference, ReferrerRecord, TagRecord,
+};
+use crate::metadata::{Commit, Grace, Metadata, MetadataError, Source, keys, parse};
+
+const GRACE: u64 = 100;
+const REPOSITORIES: [&str; 2] = ["team/app", "team/base"];
+
+/// What one client, or one collector, does.
+#[derive(Debug, Clone)]
+enum Job {
+    /// Uploads the blobs that are not there and pushes an image of them.
+    Push {
+        repository: usize,
+        blobs: Vec<u8>,
+        tag: u8,
+    },
+    /// Pushes an index of an image, which is pushed before it.
+    PushIndex { repository: usize, blob: u8, tag: u8 },
+    DeleteManifest { repository: usize, blobs: Vec<u8> },
+    DeleteBlob { repository: usize, blob: u8 },
+    DeleteTag { repository: usize, tag: u8 },
+    Collect,
+}
+
+/// What happens next.
+#[derive(Debug, Clone)]
+enum Happening {
+    Starts(Job),
+    /// One of those that run makes some steps.
+    Runs { who: usize, steps: u8 },
+    /// One of those that run is killed.
+    Dies { who: usize },
+    Passes { seconds: u64 },
+}
+
+fn job() -> impl Strategy<Value = Job> {
+    let repository = 0..REPOSITORIES.len();
+    let blobs = proptest::collection::vec(0..3u8, 1..3);
+    prop_oneof![
+        4 => (repository.clone(), blobs.clone(), 0..2u8)
+            .prop_map(|(repository, blobs, tag)| Job::Push { repository, blobs, tag }),
+        2 => (repository.clone(), 0..3u8, 0..2u8)
+            .prop_map(|(repository, blob, tag)| Job::PushIndex { repository, blob, tag }),
+        2 => (repository.clone(), blobs)
+            .prop_map(|(repository, blobs)| Job::DeleteManifest { repository, blobs }),
+        1 => (repository.clone(), 0..3u8)
+            .prop_map(|(repository, blob)| Job::DeleteBlob { repository, blob }),
+        1 => (repository, 0..2u8).prop_map(|(repository, tag)| Job::DeleteTag { repository, tag }),
+        3 => Just(Job::Collect),
+    ]
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        3 => job().prop_map(Happening::Starts),
+        12 => (0..8usize, 1..12u8).prop_map(|(who, steps)| Happening::Runs { who, steps }),
+        1 => (0..8usize).prop_map(|who| Happening::Dies { who }),
+        2 => prop_oneof![1..20u64, 60..150u64].prop_map(|seconds| Happening::Passes { seconds }),
+    ]
+}
+
+fn blob_bytes(blob: u8) -> Bytes {
+    Bytes::from(vec![blob; 10 + usize::from(blob)])
+}
+
+fn blob_digest(blob: u8) -> Digest {
+    digest::sha256(&blob_bytes(blob))
+}
+
+fn reference(bytes: &Bytes) -> Reference {
+    Reference {
+        digest: digest::sha256(bytes),
+        size: bytes.len() as u64,
+    }
+}
+
+/// The bytes of an image of these blobs. That they are no JSON is nobody's matter here.
+fn image_bytes(blobs: &[u8]) -> Bytes {
+    Bytes::from(format!("image of {blobs:?}"))
+}
+
+fn index_bytes(blob: u8) -> Bytes {
+    Bytes::from(format!("index of {blob}"))
+}
+
+fn record(bytes: &Bytes, blobs: Vec<Reference>, manifests: Vec<Reference>, now: u64) -> ManifestRecord {
+    ManifestRecord {
+        media_type: String::new(),
+        size: bytes.len() as u64,
+        layers: 0,
+        total: 0,
+        depth: u8::from(!manifests.is_empty()),
+        // Everything refers to something, which is not there.
+        subject: Some(blob_digest(9)),
+        artifact_type: None,
+        blobs,
+        manifests,
+        pushed: now,
+        committed: true,
+    }
+}
+
+#[derive(Clone)]
+struct World {
+    store: Memory,
+    blobs: TestBlobs,
+    clock: TestClock,
+}
+
+type Task = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+impl World {
+    fn new() -> Self {
+        let clock = TestClock::default();
+        clock.0.store(1_000, Ordering::Relaxed);
+        let blobs = TestBlobs {
+            clock: clock.clone(),
+            ..TestBlobs::default()
+        };
+        Self {
+            store: Memory::new(),
+            blobs,
+            clock,
+        }
+    }
+
+    /// A server of its own.
+    fn metadata(&self) -> Arc<Metadata> {
+        Arc::new(Metadata::new(
+            Arc::new(Stepped(self.store.clone())),
+            Arc::new(self.blobs.clone()),
+            Arc::new(self.clock.clone()),
+            Grace::seconds(GRACE),
+        ))
+    }
+
+    fn start(&self, job: Job) -> Task {
+        let (world, metadata) = (self.clone(), self.metadata());
+        let began = metadata.now();
+        Box::pin(async move {
+            let done = world.carry_out(&metadata, &job).await;
+            let slow = metadata.now() - began >= GRACE / 2;
+            match done {
+                // Others may delete what a push counts on; otherwise only who is slow is refused.
+                Err(MetadataError::Absent { .. }) if slow => Ok(()),
+                Err(MetadataError::Absent { .. }) if world.deletes() => Ok(()),
+                // Only if others are slow or dead.
+                Err(MetadataError::Busy { .. }) => Ok(()),
+                other => other.map_err(|error| format!("{job:?}: {error}")),
+            }
+        })
+    }
+
+    /// Whether somebody has deleted a blob or a manifest.
+    fn deletes(&self) -> bool {
+        self.clock.0.load(Ordering::Relaxed) & 1 == 1
+    }
+
+    async fn upload(&self, metadata: &Metadata, repository: &str, blob: u8) -> Result<(), MetadataError> {
+        let (bytes, digest) = (blob_bytes(blob), blob_digest(blob));
+        let held = metadata.hold(repository, &digest, &|_: &str| true).await?;
+        if held.is_some() {
+            return Ok(());
+        }
+        let id = UploadId::new(repository);
+        let grown = (bytes.clone(), metadata.now());
+        self.blobs.uploads.lock().insert(id.clone(), grown);
+        let kept = metadata
+            .keep(&digest, bytes.len() as u64, Source::Upload(&id), Some(repository))
+            .await;
+        match kept {
+            // It lay there for so long that it was taken for abandoned.
+            Err(MetadataError::Blobs(crate::blobs::BlobsError::NoUpload(_))) => {
+                return Err(MetadataError::Absent {
+                    repository: repository.into(),
+                    digest,
+                });
+            }
+            kept => kept?,
+        }
+        self.blobs.discard(&id).await?;
+        Ok(())
+    }
+
+    async fn push(
+        &self,
+        metadata: &Metadata,
+        repository: &str,
+        bytes: Bytes,
+        record: ManifestRecord,
+        tag: Option<u8>,
+    ) -> Result<(), MetadataError> {
+        let digest = digest::sha256(&bytes);
+        let size = bytes.len() as u64;
+        metadata
+            .keep(&digest, size, Source::Bytes(&bytes), None)
+            .await?;
+        let tag = tag.map(|tag| format!("v{tag}"));
+        let commit = Commit {
+            repository,
+            digest: &digest,
+            record,
+            referrer: Some(ReferrerRecord {
+                media_type: String::new(),
+                size,
+                artifact_type: None,
+                annotations: Default::default(),
+            }),
+            tag: tag.as_deref(),
+            lazy: false,
+        };
+        metadata.commit(commit, &|_: &str| true).await
+    }
+
+    async fn push_image(
+        &self,
+        metadata: &Metadata,
+        repository: &str,
+        blobs: &[u8],
+        tag: Option<u8>,
+    ) -> Result<(), MetadataError> {
+        for blob in blobs {
+            self.upload(metadata, repository, *blob).await?;
+        }
+        let named = blobs.iter().map(|blob| reference(&blob_bytes(*blob)));
+        let bytes = image_bytes(blobs);
+        let record = record(&bytes, named.collect(), Vec::new(), metadata.now());
+        self.push(metadata, repository, bytes, record, tag).await
+    }
+
+    async fn carry_out(&self, metadata: &Arc<Metadata>, job: &Job) -> Result<(), MetadataError> {
+        match job {
+            Job::Push {
+                repository,
+                blobs,
+                tag,
+            } => {
+                let repository = REPOSITORIES[*repository];
+                self.push_image(metadata, repository, blobs, Some(*tag)).await
+            }
+            Job::PushIndex {
+                repository,
+                blob,
+                tag,
+            } => {
+                let repository = REPOSITORIES[*repository];
+                self.push_image(metadata, repository, &[*blob], None).await?;
+                let image = reference(&image_bytes(&[*blob]));
+                let bytes = index_bytes(*blob);
+                let record = record(&bytes, Vec::new(), vec![image], metadata.now());
+                self.push(metadata, repository, bytes, record, Some(*tag)).await
+            }
+            Job::DeleteManifest { repository, blobs } => {
+                self.clock.0.fetch_or(1, Ordering::Relaxed);
+                let digest = digest::sha256(&image_bytes(blobs));
+                let repository = REPOSITORIES[*repository];
+                metadata.remove_manifest(repository, &digest).await.map(drop)
+            }
+            Job::DeleteBlob { repository, blob } => {
+                self.clock.0.fetch_or(1, Ordering::Relaxed);
+                let repository = REPOSITORIES[*repository];
+                metadata.remove_blob(repository, &blob_digest(*blob)).await.map(drop)
+            }
+            Job::DeleteTag { repository, tag } => {
+                let repository = REPOSITORIES[*repository];
+                metadata.remove_tag(repository, &format!("v{tag}")).await.map(drop)
+            }
+            Job::Collect => Collector::new(metadata.clone(), GRACE).run().await.map(drop),
+        }
+    }
+
+    fn records<T: serde::de::DeserializeOwned>(&self, prefix: &str) -> Vec<(String, T)> {
+        let (store, prefix) = (self.store.clone(), prefix.to_owned());
+        let list = async move { store.list(&prefix, ListOptions::default()).await };
+        let page = list.now_or_never().unwrap().unwrap();
+        let parsed = page.entries.iter().map(|entry| {
+            let value = parse::<T>(entry).unwrap().value;
+            (entry.key.to_string(), value)
+        });
+        parsed.collect()
+    }
+
+    /// What has to hold at every moment: all that a manifest names is there.
+    fn check(&self) {
+        let blobs = self.records::<BlobRecord>(keys::BLOBS);
+        let there = |digest: &Digest| {
+            let record = blobs.iter().find(|(key, _)| *key == keys::blob(digest));
+            assert!(
+                record.is_some_and(|(_, record)| record.deleting.is_none()) && self.blobs.has(digest),
+                "{digest}: {record:?}, bytes: {}",
+                self.blobs.has(digest)
+            );
+        };
+        let manifests = self.records::<ManifestRecord>(keys::MANIFESTS);
+        for (key, manifest) in &manifests {
+            if !manifest.committed {
+                continue;
+            }
+            let (repository, digest) = keys::parse_manifest(key).unwrap();
+            there(&digest);
+            for named in &manifest.blobs {
+                there(&named.digest);
+            }
+            for named in &manifest.manifests {
+                let key = keys::manifest(repository, &named.digest);
+                // Perhaps hidden for the moment, by a deletion that will see the index.
+                assert!(manifests.iter().any(|(other, _)| *other == key), "{key}");
+            }
+        }
+    }
+
+    /// What has to hold when everybody has ended or died, and the collector has run after the grace.
+    fn check_end(&self) {
+        self.check();
+        let manifests = self.records::<ManifestRecord>(keys::MANIFESTS);
+        let mut named: Vec<Digest> = Vec::new();
+        for (key, manifest) in &manifests {
+            assert!(manifest.committed, "{key} is left over");
+            let (repository, digest) = keys::parse_manifest(key).unwrap();
+            named.push(digest);
+            for blob in &manifest.blobs {
+                named.push(blob.digest.clone());
+                let link = keys::link(&blob.digest, repository);
+                let links = self.records::<LinkRecord>(&link);
+                assert_eq!(links.len(), 1, "{key} names a blob that its repository does not have");
+            }
+            for image in &manifest.manifests {
+                let key = keys::manifest(repository, &image.digest);
+                let found = manifests.iter().find(|(other, _)| *other == key);
+                assert!(found.is_some_and(|(_, image)| image.committed), "{key}");
+            }
+        }
+        for (key, tag) in self.records::<TagRecord>(keys::TAGS) {
+            let (repository, _) = keys::parse_tag(&key).unwrap();
+            let manifest = keys::manifest(repository, &tag.digest);
+            assert!(manifests.iter().any(|(key, _)| *key == manifest), "{key}");
+        }
+        for (key, _) in self.records::<ReferrerRecord>(keys::REFERRERS) {
+            let (repository, _, digest) = keys::parse_referrer(&key).unwrap();
+            let manifest = keys::manifest(repository, &digest);
+            assert!(manifests.iter().any(|(key, _)| *key == manifest), "{key}");
+        }
+        for (key, _) in self.records::<BlobRecord>(keys::BLOBS) {
+            let digest = keys::parse_blob(&key).unwrap();
+            assert!(named.contains(&digest), "nothing names {digest}");
+        }
+        for digest in self.blobs.content.lock().keys() {
+            assert!(named.iter().any(|named| named.as_ref() == digest), "bytes of {digest}");
+        }
+        assert!(self.blobs.uploads.lock().is_empty());
+    }
+
+    fn finish(&self, mut task: Task) {
+        for _ in 0..100_000 {
+            if let Some(result) = advance(&mut task) {
+                result.unwrap();
+                return;
+            }
+        }
+        panic!("a task does not end");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_a_manifest_names_is_there_and_all_else_goes(
+        happenings in proptest::collection::vec(happening(), 1..120)
+    ) {
+        let world = World::new();
+        let mut tasks: Vec<Task> = Vec::new();
+        for happening in happenings {
+            match happening {
+                Happening::Starts(job) => tasks.push(world.start(job)),
+                Happening::Runs { who, steps } if !tasks.is_empty() => {
+                    let who = who % tasks.len();
+                    for _ in 0..steps {
+                        let ended = advance(&mut tasks[who]);
+                        world.check();
+                        if let Some(result) = ended {
+                            drop(tasks.swap_remove(who));
+                            result.unwrap();
+                            break;
+                        }
+                    }
+                }
+                Happening::Dies { who } if !tasks.is_empty() => {
+                    let who = who % tasks.len();
+                    drop(tasks.swap_remove(who));
+                }
+                // Even numbers only: the last bit says that somebody deletes.
+                Happening::Passes { seconds } => {
+                    world.clock.0.fetch_add(seconds * 2, Ordering::Relaxed);
+                }
+                _ => {}
+            }
+        }
+        // Nobody is left alone with a clock that stands still, except by death.
+        while !tasks.is_empty() {
+            let mut who = 0;
+            while who < tasks.len() {
+                match advance(&mut tasks[who]) {
+                    Some(result) => {
+                        drop(tasks.swap_remove(who));
+                        result.unwrap();
+                    }
+                    None => who += 1,
+                }
+                world.check();
+            }
+        }
+        for _ in 0..4 {
+            world.clock.0.fetch_add(2_000, Ordering::Relaxed);
+            world.finish(world.start(Job::Collect));
+        }
+        world.check_end();
+    }
+}

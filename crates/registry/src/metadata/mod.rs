@@ -1,0 +1,298 @@
+//! What the registry remembers, in the store: which blobs there are, which repository has them, manifests and tags.
+//!
+//! - [`record`]: what stands in a record.
+//! - `keys`: where it stands.
+//! - `decide`: what pushes and the collector do about it, and why that is right with several servers.
+//! - `push`, `remove`: carrying that out.
+
+mod decide;
+pub(crate) mod keys;
+mod push;
+pub mod record;
+mod remove;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mosaic_image::Digest;
+use mosaic_store::{Entry, Expect, ListOptions, Page, Revision, Store, StoreError, Write};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::decide::Grace;
+pub(crate) use self::decide::{Judgement, judge};
+pub(crate) use self::push::{Commit, Source};
+pub(crate) use self::remove::Removed;
+use self::record::{BlobRecord, LinkRecord, ManifestRecord, TagRecord};
+use crate::blobs::{Blobs, BlobsError};
+use crate::clock::Clock;
+
+/// How many entries are listed at once.
+pub(crate) const PAGE: usize = 1000;
+/// A write that others came before is tried so often.
+const TRIES: usize = 64;
+/// Between two looks at a blob that is being taken away, and how many of them.
+const LOOK: Duration = Duration::from_millis(250);
+const LOOKS: usize = 120;
+
+/// Why something could not be read from or written to the records.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// The store failed.
+    #[error("cannot {action} {key}: {source}")]
+    Store {
+        /// `read`, `write` or `list`.
+        action: &'static str,
+        /// The key, or the prefix of a list.
+        key: String,
+        /// What the store said.
+        source: StoreError,
+    },
+    /// A record cannot be understood.
+    #[error("the record {key} cannot be read: {reason}")]
+    Corrupt {
+        /// Its key.
+        key: String,
+        /// What the parser said.
+        reason: String,
+    },
+    /// The bytes failed.
+    #[error(transparent)]
+    Blobs(#[from] BlobsError),
+    /// Too many others write the same record, or a blob that is being taken away is not gone in time.
+    #[error("{key} is being changed by others; try again")]
+    Busy {
+        /// The key.
+        key: String,
+    },
+    /// A manifest names something that is not there.
+    #[error("{digest} is not in repository {repository}")]
+    Absent {
+        /// The repository.
+        repository: String,
+        /// What is named.
+        digest: Digest,
+    },
+    /// A manifest gives another size for a blob than it has.
+    #[error("{digest} has {actual} bytes, not {named}")]
+    Size {
+        /// The blob.
+        digest: Digest,
+        /// What the manifest says.
+        named: u64,
+        /// What it has.
+        actual: u64,
+    },
+}
+
+/// The result of a call.
+pub type Result<T, E = MetadataError> = std::result::Result<T, E>;
+
+/// A record as it was read: with the revision that a write of it has to expect.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored<T> {
+    pub(crate) value: T,
+    pub(crate) revision: Revision,
+}
+
+/// Whether a repository may be read by whoever asks.
+pub(crate) type Readable<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
+
+/// The records, and the blobs that they are about.
+pub struct Metadata {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) grace: Grace,
+}
+
+impl Metadata {
+    /// The records in a store, of blobs that are elsewhere.
+    pub fn new(
+        store: Arc<dyn Store>,
+        blobs: Arc<dyn Blobs>,
+        clock: Arc<dyn Clock>,
+        grace: Grace,
+    ) -> Self {
+        Self {
+            store,
+            blobs,
+            clock,
+            grace,
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Stored<T>>> {
+        let entry = self.store.get(key).await;
+        let entry = entry.map_err(|source| MetadataError::Store {
+            action: "read",
+            key: key.into(),
+            source,
+        })?;
+        entry.as_ref().map(parse).transpose()
+    }
+
+    /// One page of a list, after a key.
+    pub(crate) async fn list(
+        &self,
+        prefix: &str,
+        after: Option<Arc<str>>,
+        limit: usize,
+    ) -> Result<Page> {
+        let options = ListOptions {
+            at: None,
+            after,
+            limit: Some(limit),
+        };
+        let page = self.store.list(prefix, options).await;
+        page.map_err(|source| MetadataError::Store {
+            action: "list",
+            key: prefix.into(),
+            source,
+        })
+    }
+
+    /// Writes a record if it is as expected; whether it was.
+    pub(crate) async fn put<T: Serialize>(
+        &self,
+        key: &str,
+        expect: Expect,
+        value: &T,
+    ) -> Result<bool> {
+        Ok(self.put_at(key, expect, value).await?.is_some())
+    }
+
+    /// As `put`, with the revision of the write.
+    pub(crate) async fn put_at<T: Serialize>(
+        &self,
+        key: &str,
+        expect: Expect,
+        value: &T,
+    ) -> Result<Option<Revision>> {
+        let bytes = serde_json::to_vec(value).map_err(|error| MetadataError::Corrupt {
+            key: key.into(),
+            reason: error.to_string(),
+        })?;
+        self.write(key, expect, Some(bytes.into())).await
+    }
+
+    /// Deletes a record if it is as it was read; whether it was.
+    pub(crate) async fn delete(&self, key: &str, revision: Revision) -> Result<bool> {
+        let written = self.write(key, Expect::At(revision), None).await?;
+        Ok(written.is_some())
+    }
+
+    async fn write(&self, key: &str, expect: Expect, value: Option<Bytes>) -> Result<Option<Revision>> {
+        let write = Write {
+            key: key.into(),
+            expect,
+            value,
+        };
+        match self.store.write(write).await {
+            Ok(revision) => Ok(Some(revision)),
+            Err(StoreError::Conflict { .. }) => Ok(None),
+            Err(source) => Err(MetadataError::Store {
+                action: "write",
+                key: key.into(),
+                source,
+            }),
+        }
+    }
+
+    /// The record of a blob.
+    pub(crate) async fn blob(&self, digest: &Digest) -> Result<Option<Stored<BlobRecord>>> {
+        self.get(&keys::blob(digest)).await
+    }
+
+    /// A manifest that may be shown.
+    pub(crate) async fn manifest(
+        &self,
+        repository: &str,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRecord>> {
+        let key = keys::manifest(repository, digest);
+        let stored = self.get::<ManifestRecord>(&key).await?;
+        Ok(stored
+            .map(|stored| stored.value)
+            .filter(|manifest| manifest.committed))
+    }
+
+    /// A tag.
+    pub(crate) async fn tag(
+        &self,
+        repository: &str,
+        tag: &str,
+    ) -> Result<Option<Stored<TagRecord>>> {
+        self.get(&keys::tag(repository, tag)).await
+    }
+
+    /// Whether a blob is in a repository: it was pushed there or, for whoever may push there, it is in a repository
+    /// that they may read (distribution-spec, "Mounting a blob from another repository", calls it automatic content
+    /// discovery).
+    pub(crate) async fn has(
+        &self,
+        repository: &str,
+        digest: &Digest,
+        discover: Option<Readable<'_>>,
+    ) -> Result<bool> {
+        let key = keys::link(digest, repository);
+        match (self.get::<LinkRecord>(&key).await?, discover) {
+            // Whoever took it out may have died before seeing that a manifest came meanwhile.
+            (Some(link), _) if link.value.removed => {
+                Ok(self.named_by(repository, digest).await?.is_some())
+            }
+            (Some(_), _) => Ok(true),
+            (None, None) => Ok(false),
+            (None, Some(readable)) => self.discover(digest, readable).await,
+        }
+    }
+
+    /// Whether a blob is in any repository that may be read.
+    pub(crate) async fn discover(&self, digest: &Digest, readable: Readable<'_>) -> Result<bool> {
+        let prefix = keys::links(digest);
+        let mut after = None;
+        loop {
+            let page = self.list(&prefix, after, PAGE).await?;
+            for entry in &page.entries {
+                let Some((_, repository)) = keys::parse_link(&entry.key) else {
+                    continue;
+                };
+                if readable(repository) && !parse::<LinkRecord>(entry)?.value.removed {
+                    return Ok(true);
+                }
+            }
+            match page.entries.last() {
+                Some(last) if page.remaining > 0 => after = Some(last.key.clone()),
+                _ => return Ok(false),
+            }
+        }
+    }
+
+    /// Notes that a tag was pulled. Failing to is no matter.
+    pub(crate) async fn note_pull(&self, repository: &str, tag: &str, stored: &Stored<TagRecord>) {
+        let Some(record) = decide::pulled(&stored.value, self.now()) else {
+            return;
+        };
+        let key = keys::tag(repository, tag);
+        let written = self.put(&key, Expect::At(stored.revision), &record).await;
+        if let Err(error) = written {
+            tracing::debug!(%error, "a pull could not be noted");
+        }
+    }
+}
+
+pub(crate) fn parse<T: DeserializeOwned>(entry: &Entry) -> Result<Stored<T>> {
+    let value = serde_json::from_slice(&entry.value).map_err(|error| MetadataError::Corrupt {
+        key: entry.key.as_ref().into(),
+        reason: error.to_string(),
+    })?;
+    Ok(Stored {
+        value,
+        revision: entry.revision,
+    })
+}

@@ -1,0 +1,195 @@
+//! What a deletion writes. A deletion and a push of the same thing each write first and look afterwards, so that one
+//! of the two sees the other.
+
+use std::sync::Arc;
+
+use mosaic_image::Digest;
+use mosaic_store::{Entry, Expect};
+
+use super::record::{LinkRecord, ManifestRecord, ReferrerRecord, TagRecord};
+use super::{Metadata, MetadataError, PAGE, Result, TRIES, keys, parse};
+
+/// What became of a deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// It is done.
+    Done,
+    /// There was nothing.
+    Absent,
+    /// A manifest of the repository names it, so that it would be incomplete.
+    NamedBy(Digest),
+}
+
+impl Metadata {
+    /// Calls `look` with each entry of a list until it says something.
+    pub(crate) async fn find<T>(
+        &self,
+        prefix: &str,
+        mut look: impl FnMut(&Entry) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let mut after: Option<Arc<str>> = None;
+        loop {
+            let page = self.list(prefix, after, PAGE).await?;
+            for entry in &page.entries {
+                if let Some(found) = look(entry)? {
+                    return Ok(Some(found));
+                }
+            }
+            match page.entries.last() {
+                Some(last) if page.remaining > 0 => after = Some(last.key.clone()),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// A manifest of a repository that names something.
+    pub(crate) async fn named_by(&self, repository: &str, digest: &Digest) -> Result<Option<Digest>> {
+        let prefix = keys::manifests(repository);
+        self.find(&prefix, |entry| {
+            let manifest = parse::<ManifestRecord>(entry)?.value;
+            let mut named = manifest.blobs.iter().chain(&manifest.manifests);
+            let names = named.any(|reference| reference.digest == *digest);
+            let parsed = keys::parse_manifest(&entry.key);
+            Ok(parsed.filter(|_| names).map(|(_, digest)| digest))
+        })
+        .await
+    }
+
+    /// Takes a blob out of a repository. Its bytes go when no repository has a use for them.
+    pub(crate) async fn remove_blob(&self, repository: &str, digest: &Digest) -> Result<Removed> {
+        let key = keys::link(digest, repository);
+        for _ in 0..TRIES {
+            let Some(stored) = self.get::<LinkRecord>(&key).await? else {
+                return Ok(Removed::Absent);
+            };
+            if stored.value.removed {
+                return Ok(Removed::Absent);
+            }
+            if let Some(manifest) = self.named_by(repository, digest).await? {
+                return Ok(Removed::NamedBy(manifest));
+            }
+            let removed = LinkRecord {
+                since: self.now(),
+                removed: true,
+            };
+            if !self.put(&key, Expect::At(stored.revision), &removed).await? {
+                continue;
+            }
+            // A push that wrote its manifest meanwhile may have seen the link as it was.
+            return match self.named_by(repository, digest).await? {
+                None => Ok(Removed::Done),
+                Some(manifest) => {
+                    self.link(repository, digest).await?;
+                    Ok(Removed::NamedBy(manifest))
+                }
+            };
+        }
+        Err(MetadataError::Busy { key })
+    }
+
+    /// Takes a manifest out of a repository, and all tags at it.
+    pub(crate) async fn remove_manifest(
+        &self,
+        repository: &str,
+        digest: &Digest,
+    ) -> Result<Removed> {
+        let key = keys::manifest(repository, digest);
+        for _ in 0..TRIES {
+            let Some(stored) = self.get::<ManifestRecord>(&key).await? else {
+                return Ok(Removed::Absent);
+            };
+            if !stored.value.committed {
+                return Ok(Removed::Absent);
+            }
+            if let Some(index) = self.named_by(repository, digest).await? {
+                return Ok(Removed::NamedBy(index));
+            }
+            // Hidden first, with all that it names held still: an index that comes now does not find it, and one that
+            // found it before is seen below.
+            let hidden = ManifestRecord {
+                committed: false,
+                ..stored.value.clone()
+            };
+            let expect = Expect::At(stored.revision);
+            let Some(revision) = self.put_at(&key, expect, &hidden).await? else {
+                continue;
+            };
+            if let Some(index) = self.named_by(repository, digest).await? {
+                // If this fails, somebody has pushed it again.
+                self.put(&key, Expect::At(revision), &stored.value).await?;
+                return Ok(Removed::NamedBy(index));
+            }
+            self.remove_tags_at(repository, digest).await?;
+            if !self.delete(&key, revision).await? {
+                continue;
+            }
+            if let Some(subject) = &stored.value.subject {
+                self.remove_referrer(repository, subject, digest).await?;
+            }
+            return Ok(Removed::Done);
+        }
+        Err(MetadataError::Busy { key })
+    }
+
+    pub(crate) async fn remove_referrer(
+        &self,
+        repository: &str,
+        subject: &Digest,
+        digest: &Digest,
+    ) -> Result<()> {
+        let key = keys::referrer(repository, subject, digest);
+        if let Some(referrer) = self.get::<ReferrerRecord>(&key).await? {
+            self.delete(&key, referrer.revision).await?;
+            // Pushed again meanwhile, it saw the record before it was gone.
+            let again = self.manifest(repository, digest).await?;
+            if again.is_some() {
+                self.put(&key, Expect::Absent, &referrer.value).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_tags_at(&self, repository: &str, digest: &Digest) -> Result<()> {
+        let prefix = keys::tags(repository);
+        let mut after: Option<Arc<str>> = None;
+        loop {
+            let page = self.list(&prefix, after, PAGE).await?;
+            for entry in &page.entries {
+                if parse::<TagRecord>(entry)?.value.digest == *digest {
+                    self.remove_tag_at(&entry.key, digest).await?;
+                }
+            }
+            match page.entries.last() {
+                Some(last) if page.remaining > 0 => after = Some(last.key.clone()),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn remove_tag_at(&self, key: &str, digest: &Digest) -> Result<()> {
+        for _ in 0..TRIES {
+            let stored = self.get::<TagRecord>(key).await?;
+            let Some(stored) = stored.filter(|stored| stored.value.digest == *digest) else {
+                return Ok(());
+            };
+            if self.delete(key, stored.revision).await? {
+                return Ok(());
+            }
+        }
+        Err(MetadataError::Busy { key: key.into() })
+    }
+
+    /// Removes a tag; the manifest stays. Whether there was one.
+    pub(crate) async fn remove_tag(&self, repository: &str, tag: &str) -> Result<bool> {
+        let key = keys::tag(repository, tag);
+        for _ in 0..TRIES {
+            let Some(stored) = self.get::<TagRecord>(&key).await? else {
+                return Ok(false);
+            };
+            if self.delete(&key, stored.revision).await? {
+                return Ok(true);
+            }
+        }
+        Err(MetadataError::Busy { key })
+    }
+}
