@@ -1,8 +1,28 @@
-//! A registry of container images.
+//! A registry of container images: the OCI distribution-spec, over blobs in a directory or in object storage and
+//! records in a store.
+//!
+//! ```text
+//!  requests ─► serve ─► server ─► metadata ─► store (records: one compare-and-write each)
+//!                          │          │
+//!                          └──────────┴─────► blobs (bytes: disk or objects)
+//!              collect ────┘
+//! ```
+//!
+//! A [`Registry`] answers requests with [`Registry::handle`]; who asks is an [`Identity`], and what they may is said
+//! by an [`Access`], both from outside. [`serve`] runs it on a listener.
 
+pub mod access;
 pub mod blobs;
 pub mod clock;
 pub mod collect;
 #[cfg(test)]
 mod interleave;
 pub mod metadata;
+mod mirror;
+mod registry;
+pub mod serve;
+pub mod server;
+
+pub use access::{Access, Action, AllowAll, Decision, Identity};
+pub use blobs::{Blobs, Disk};
+pub use registry::{Challenge, Registry, Settings};

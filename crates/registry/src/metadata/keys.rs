@@ -17,6 +17,8 @@ pub(crate) const MANIFESTS: &str = "/mosaic-registry/manifest/";
 pub(crate) const TAGS: &str = "/mosaic-registry/tag/";
 /// Records of referrers, by repository and subject.
 pub(crate) const REFERRERS: &str = "/mosaic-registry/referrer/";
+/// Which repositories there are.
+pub(crate) const REPOSITORIES: &str = "/mosaic-registry/repository/";
 /// Records of uploads into object storage.
 pub(crate) const UPLOADS: &str = "/mosaic-registry/upload/";
 
@@ -58,6 +60,10 @@ pub(crate) fn referrers(repository: &str, subject: &Digest) -> String {
 
 pub(crate) fn referrer(repository: &str, subject: &Digest, digest: &Digest) -> String {
     format!("{REFERRERS}{repository}@{subject}/{digest}")
+}
+
+pub(crate) fn repository(name: &str) -> String {
+    format!("{REPOSITORIES}{name}")
 }
 
 pub(crate) fn upload(id: &str) -> String {

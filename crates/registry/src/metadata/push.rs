@@ -3,7 +3,7 @@
 use mosaic_image::Digest;
 use mosaic_store::Expect;
 
-use super::record::{BlobRecord, LinkRecord, ManifestRecord, Reference, ReferrerRecord, TagRecord};
+use super::record::{BlobRecord, LinkRecord, ManifestRecord, Reference, ReferrerRecord, RepositoryRecord, TagRecord};
 use super::{LOOK, LOOKS, Metadata, MetadataError, Readable, Result, TRIES, decide, keys};
 use crate::blobs::UploadId;
 
@@ -190,6 +190,13 @@ impl Metadata {
                 self.check_blob(commit.repository, blob, readable).await?;
             }
             self.check_manifests(&commit).await?;
+        }
+        let key = keys::repository(commit.repository);
+        if self.get::<RepositoryRecord>(&key).await?.is_none() {
+            let created = self.now();
+            // Another push may have been here first.
+            self.put(&key, Expect::Absent, &RepositoryRecord { created })
+                .await?;
         }
         for _ in 0..TRIES {
             self.commit_manifest(&commit).await?;

@@ -18,6 +18,14 @@ pub struct BlobRecord {
     pub deleting: Option<u64>,
 }
 
+/// A repository that something was pushed into. It stays when it is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryRecord {
+    /// When that was.
+    pub created: u64,
+}
+
 /// A repository has a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,0 +1,103 @@
+//! Who asks, and what they may do. Both are told from outside.
+
+use std::sync::Arc;
+
+/// Who sent a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Their name; none for somebody who did not say who they are.
+    pub name: Option<Arc<str>>,
+    /// The groups that they are in.
+    pub groups: Arc<[Arc<str>]>,
+}
+
+impl Identity {
+    /// Nobody in particular.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self {
+            name: None,
+            groups: Arc::new([]),
+        }
+    }
+
+    /// Somebody by name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: Some(name.into()),
+            groups: Arc::new([]),
+        }
+    }
+}
+
+/// What is done to a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Reading manifests, blobs, tags and referrers.
+    Pull,
+    /// Uploading blobs, putting manifests and tags.
+    Push,
+    /// Deleting any of them.
+    Delete,
+}
+
+impl Action {
+    /// The action as a scope of Docker's token protocol names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// Whether something may be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It may.
+    Allow,
+    /// It may not, for a reason that the client is told.
+    Deny(String),
+}
+
+/// Rights and limits. Asked for each request, and for each repository in a list, so it must be quick.
+pub trait Access: Send + Sync + 'static {
+    /// Whether somebody may do something to a repository.
+    fn may(&self, who: &Identity, action: Action, repository: &str) -> Decision;
+
+    /// How many bytes the images of a namespace may have together, each blob counted once; none for no limit.
+    fn quota(&self, namespace: &str) -> Option<u64> {
+        let _ = namespace;
+        None
+    }
+}
+
+impl<F> Access for F
+where
+    F: Fn(&Identity, Action, &str) -> Decision + Send + Sync + 'static,
+{
+    fn may(&self, who: &Identity, action: Action, repository: &str) -> Decision {
+        self(who, action, repository)
+    }
+}
+
+/// Everybody may do everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AllowAll;
+
+impl Access for AllowAll {
+    fn may(&self, _: &Identity, _: Action, _: &str) -> Decision {
+        Decision::Allow
+    }
+}
+
+/// The namespace of a repository: the first component of several, else `default`.
+#[must_use]
+pub fn namespace(repository: &str) -> &str {
+    repository
+        .split_once('/')
+        .map_or("default", |(namespace, _)| namespace)
+}

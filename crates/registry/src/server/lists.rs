@@ -1,0 +1,194 @@
+//! Lists (distribution-spec, "Listing Tags": end-8; "Listing Referrers": end-12) and Docker's catalog.
+
+use http::request::Parts as Head;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use mosaic_image::{Digest, media};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::json;
+
+use super::body::{Body, answer, full};
+use super::error::{ApiError, Code};
+use super::{Answer, Call, method_not_allowed, set};
+use crate::access::{Action, Decision, Identity};
+use crate::metadata::record::{ReferrerRecord, RepositoryRecord};
+use crate::metadata::{PAGE, keys, parse};
+use crate::registry::Registry;
+use crate::server::route::parameter;
+
+const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+/// The most tags of one answer.
+const TAGS_MAX: usize = 10_000;
+/// The most referrers of one answer, and the bytes after which it ends.
+const REFERRERS_MAX: usize = 1_000;
+const REFERRERS_BYTES: usize = 2 << 20;
+/// What stands for itself in a parameter of a link.
+const PARAMETER: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+fn json_answer(body: &serde_json::Value) -> Response<Body> {
+    let mut response = answer(StatusCode::OK, full(body.to_string()));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// How many entries were asked for, at most `most`.
+fn wanted(query: Option<&str>, most: usize) -> Result<usize, ApiError> {
+    let Some(text) = parameter(query, "n") else {
+        return Ok(most);
+    };
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits {
+        let message = format!("n is not a number: {text:?}");
+        return Err(ApiError::bad(Code::PaginationNumberInvalid, message));
+    }
+    Ok(text.parse().unwrap_or(most).min(most))
+}
+
+/// The link to the rest of a list (RFC 5988).
+fn next(path: &str, n: usize, last: &str, more: &str) -> String {
+    let last = utf8_percent_encode(last, PARAMETER);
+    format!("<{path}?n={n}&last={last}{more}>; rel=\"next\"")
+}
+
+impl Call<'_> {
+    pub(super) async fn tags(&self) -> Answer {
+        let metadata = &self.registry.0.metadata;
+        let n = wanted(self.head.uri.query(), TAGS_MAX)?;
+        let prefix = keys::tags(self.repository);
+        let mut after = self
+            .query("last")
+            .map(|last| keys::tag(self.repository, &last).into());
+        let (mut tags, mut more) = (Vec::new(), n > 0);
+        while more && tags.len() < n {
+            let page = metadata
+                .list(&prefix, after.take(), PAGE.min(n - tags.len()))
+                .await?;
+            let found = page.entries.iter().filter_map(|entry| keys::parse_tag(&entry.key));
+            tags.extend(found.map(|(_, tag)| tag.to_owned()));
+            after = page.entries.last().map(|last| last.key.clone());
+            more = page.remaining > 0 && after.is_some();
+        }
+        if tags.is_empty() {
+            let key = keys::repository(self.repository);
+            if metadata.get::<RepositoryRecord>(&key).await?.is_none() {
+                let message = format!("there is no repository {}", self.repository);
+                return Err(ApiError::missing(Code::NameUnknown, message));
+            }
+        }
+        let mut response = json_answer(&json!({ "name": self.repository, "tags": tags }));
+        if let Some(last) = tags.last().filter(|_| more) {
+            let path = self.location(format_args!("tags/list"));
+            set(&mut response, header::LINK, &next(&path, n, last, ""));
+        }
+        Ok(response)
+    }
+
+    pub(super) async fn referrers(&self, subject: &Digest) -> Answer {
+        let metadata = &self.registry.0.metadata;
+        let filter = self.query("artifactType").filter(|filter| !filter.is_empty());
+        let n = wanted(self.head.uri.query(), REFERRERS_MAX)?.max(1);
+        let prefix = keys::referrers(self.repository, subject);
+        let mut after = self.query("last").map(|last| format!("{prefix}{last}").into());
+        let (mut shown, mut bytes, mut last) = (Vec::new(), 0, None);
+        'pages: loop {
+            let page = metadata.list(&prefix, after.take(), PAGE).await?;
+            for entry in &page.entries {
+                let Some((_, _, digest)) = keys::parse_referrer(&entry.key) else {
+                    continue;
+                };
+                let referrer = parse::<ReferrerRecord>(entry)?.value;
+                if filter.is_some() && filter != referrer.artifact_type {
+                    continue;
+                }
+                if shown.len() >= n || bytes + entry.value.len() > REFERRERS_BYTES {
+                    // There is at least this one more.
+                    break 'pages;
+                }
+                bytes += entry.value.len();
+                last = Some(digest.to_string());
+                shown.push(descriptor(&digest, &referrer));
+            }
+            match page.entries.last() {
+                Some(entry) if page.remaining > 0 => after = Some(entry.key.clone()),
+                _ => {
+                    last = None;
+                    break;
+                }
+            }
+        }
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": media::OCI_INDEX,
+            "manifests": shown,
+        });
+        let mut response = json_answer(&index);
+        set(&mut response, header::CONTENT_TYPE, media::OCI_INDEX);
+        if filter.is_some() {
+            set(&mut response, FILTERS_APPLIED, "artifactType");
+        }
+        if let Some(last) = last {
+            let path = self.location(format_args!("referrers/{subject}"));
+            let more = filter.map_or_else(String::new, |filter| {
+                format!("&artifactType={}", utf8_percent_encode(&filter, PARAMETER))
+            });
+            set(&mut response, header::LINK, &next(&path, n, &last, &more));
+        }
+        Ok(response)
+    }
+}
+
+fn descriptor(digest: &Digest, referrer: &ReferrerRecord) -> serde_json::Value {
+    let mut descriptor = json!({
+        "mediaType": referrer.media_type,
+        "digest": digest,
+        "size": referrer.size,
+    });
+    if let Some(artifact_type) = &referrer.artifact_type {
+        descriptor["artifactType"] = json!(artifact_type);
+    }
+    if !referrer.annotations.is_empty() {
+        descriptor["annotations"] = json!(referrer.annotations);
+    }
+    descriptor
+}
+
+impl Registry {
+    /// Docker's list of repositories: those that the caller may pull from.
+    pub(super) async fn catalog(&self, head: &Head, who: &Identity) -> Answer {
+        if head.method != Method::GET && head.method != Method::HEAD {
+            return Err(method_not_allowed());
+        }
+        let query = head.uri.query();
+        let n = wanted(query, PAGE)?;
+        let mut after = parameter(query, "last").map(|last| keys::repository(&last).into());
+        let (mut names, mut more): (Vec<String>, bool) = (Vec::new(), n > 0);
+        'pages: while more {
+            let page = self.0.metadata.list(keys::REPOSITORIES, after.take(), PAGE).await?;
+            for entry in &page.entries {
+                let Some(name) = entry.key.strip_prefix(keys::REPOSITORIES) else {
+                    continue;
+                };
+                if self.0.access.may(who, Action::Pull, name) == Decision::Allow {
+                    if names.len() == n {
+                        break 'pages;
+                    }
+                    names.push(name.to_owned());
+                }
+            }
+            after = page.entries.last().map(|last| last.key.clone());
+            more = page.remaining > 0 && after.is_some();
+        }
+        if names.is_empty() && who.name.is_none() && self.base(head, who).is_err() {
+            return Err(self.unauthorized(head, None, "authentication required"));
+        }
+        let mut response = json_answer(&json!({ "repositories": names }));
+        if let Some(last) = names.last().filter(|_| more) {
+            set(&mut response, header::LINK, &next("/v2/_catalog", n, last, ""));
+        }
+        Ok(response)
+    }
+}
