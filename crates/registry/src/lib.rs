@@ -15,6 +15,7 @@ pub mod access;
 pub mod blobs;
 pub mod clock;
 pub mod collect;
+pub mod images;
 #[cfg(test)]
 mod interleave;
 pub mod metadata;
@@ -22,6 +23,7 @@ mod mirror;
 mod registry;
 pub mod serve;
 pub mod server;
+pub mod signature;
 
 pub use access::{Access, Action, AllowAll, Decision, Identity};
 pub use blobs::{Blobs, Disk};
