@@ -14,9 +14,11 @@ pub mod config;
 pub mod copy;
 pub mod digest;
 pub mod document;
+pub mod import;
 pub mod media;
 pub mod name;
 pub mod place;
+pub mod remote;
 pub mod store;
 pub mod unpack;
 
@@ -27,4 +29,5 @@ pub use document::{Descriptor, Document, DocumentError, Platform, Role};
 pub use media::{Compression, DocumentKind, MediaType};
 pub use name::{Name, NameError, Reference, Repository, Tag};
 pub use place::{As, Body, Place, PlaceError};
+pub use remote::Remote;
 pub use store::Layout;

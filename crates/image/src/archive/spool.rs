@@ -266,10 +266,11 @@ impl<R: Read> Read for Limited<R> {
     }
 }
 
+/// A reader of which the beginning was looked at.
+type FromStart<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
+
 /// What a reader's beginning is compressed with, and the reader from its beginning.
-pub(crate) fn sniffed<R: Read>(
-    mut source: R,
-) -> io::Result<(Compression, io::Chain<io::Cursor<Vec<u8>>, R>)> {
+fn sniffed<R: Read>(mut source: R) -> io::Result<(Compression, FromStart<R>)> {
     let mut beginning = Vec::new();
     source.by_ref().take(4).read_to_end(&mut beginning)?;
     Ok((
@@ -292,7 +293,7 @@ fn reader<'a>(compression: Compression, source: impl Read + 'a) -> io::Result<Bo
     })
 }
 
-pub(crate) fn decompressed<'a>(source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+fn decompressed<'a>(source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let (compression, source) = sniffed(source)?;
     reader(compression, source)
 }

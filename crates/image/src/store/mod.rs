@@ -15,8 +15,9 @@
 mod files;
 mod index;
 mod lock;
+mod prune;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use tokio::sync::mpsc;
 pub(crate) use files::{Staged, blob_path};
 pub use index::{FULL_NAME, Index, REF_NAME};
 pub(crate) use index::{canonical, name_of, named, without_names};
+pub use prune::Pruned;
 
 use crate::digest::{self, Check, Digest};
 use crate::document::{self, Descriptor, Document};
@@ -46,15 +48,6 @@ const QUEUE: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Layout {
     root: PathBuf,
-}
-
-/// What a clean-up removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// How many blobs.
-    pub blobs: u64,
-    /// Their size, in bytes.
-    pub bytes: u64,
 }
 
 impl Layout {
@@ -127,7 +120,8 @@ impl Layout {
 
     fn prepare(&self) -> Result<(), PlaceError> {
         fs::create_dir_all(self.root.join("blobs/sha256")).map_err(self.failed("create"))?;
-        let _changing = self.lock(".index.lock", true)?;
+        let writing = self.lock(".lock", false)?;
+        let changing = self.lock(".index.lock", true)?;
         let version = self.root.join("oci-layout");
         match fs::read(&version) {
             Ok(text) => {
@@ -148,7 +142,8 @@ impl Layout {
         if !self.root.join("index.json").exists() {
             self.write_index(&Index::default())?;
         }
-        drop(_changing);
+        drop(changing);
+        drop(writing);
         // Nobody is writing: what is staged was left by the dead.
         if let Some(_alone) = lock::lock(&self.root.join(".lock"), true, Duration::ZERO)
             .map_err(self.failed("lock"))?
@@ -190,6 +185,7 @@ impl Layout {
             .map_err(PlaceError::io("write", path.display()))
     }
 
+    /// Changes `index.json`. The caller has `.lock`, for what is written aside on the way.
     fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T, PlaceError> {
         let _changing = self.lock(".index.lock", true)?;
         let mut index = self.read_index()?;
@@ -274,104 +270,6 @@ impl Layout {
             }
             As::Part => Ok(()),
         }
-    }
-
-    fn prune_now(&self) -> Result<Pruned, PlaceError> {
-        let _alone = self.lock(".lock", true)?;
-        let index = self.read_index()?;
-        let mut needed: HashSet<Digest> = HashSet::new();
-        let named: Vec<&Descriptor> = index
-            .entries()
-            .iter()
-            .filter(|entry| !self.is_about(entry))
-            .collect();
-        for entry in named {
-            self.need(entry, &mut needed)?;
-        }
-        // What is about something needed is needed, and may itself be what something is about.
-        let mut waiting: Vec<&Descriptor> = index.entries().iter().collect();
-        loop {
-            let before = waiting.len();
-            let mut still = Vec::new();
-            for entry in waiting {
-                let subject = self
-                    .read_document(entry)
-                    .ok()
-                    .and_then(|document| Some(document.subject()?.digest().clone()));
-                match subject {
-                    Some(subject) if needed.contains(&subject) => self.need(entry, &mut needed)?,
-                    Some(_) => still.push(entry),
-                    None => {}
-                }
-            }
-            waiting = still;
-            if waiting.len() == before || waiting.is_empty() {
-                break;
-            }
-        }
-        self.change_index(|index| index.retain(|entry| needed.contains(entry.digest())))?;
-        let pruned = self.remove_others(&needed).map_err(self.failed("clean"))?;
-        self.sweep().map_err(self.failed("clean"))?;
-        Ok(pruned)
-    }
-
-    /// Whether an entry is there only because it says something about another document.
-    fn is_about(&self, entry: &Descriptor) -> bool {
-        name_of(entry).is_none()
-            && self
-                .read_document(entry)
-                .is_ok_and(|document| document.subject().is_some())
-    }
-
-    fn need(&self, root: &Descriptor, needed: &mut HashSet<Digest>) -> Result<(), PlaceError> {
-        let mut waiting = vec![root.clone()];
-        while let Some(descriptor) = waiting.pop() {
-            if !needed.insert(descriptor.digest().clone()) {
-                continue;
-            }
-            if media::document_kind(descriptor.media_type().as_ref()).is_none() {
-                continue;
-            }
-            match self.read_document(&descriptor) {
-                Ok(document) => {
-                    needed.extend(document.blobs().map(|blob| blob.digest().clone()));
-                    waiting.extend(document.manifests().iter().cloned());
-                }
-                // Others write indexes of which only one platform's image is there.
-                Err(PlaceError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn remove_others(&self, needed: &HashSet<Digest>) -> io::Result<Pruned> {
-        let mut pruned = Pruned::default();
-        for algorithm in fs::read_dir(self.root.join("blobs"))? {
-            let algorithm = algorithm?;
-            if !algorithm.file_type()?.is_dir() {
-                continue;
-            }
-            for blob in fs::read_dir(algorithm.path())? {
-                let blob = blob?;
-                let text = format!(
-                    "{}:{}",
-                    algorithm.file_name().to_string_lossy(),
-                    blob.file_name().to_string_lossy()
-                );
-                // What is not called by a digest is not ours.
-                let Ok(digest) = digest::parse(&text) else {
-                    continue;
-                };
-                if !needed.contains(&digest) {
-                    let size = blob.metadata()?.len();
-                    fs::remove_file(blob.path())?;
-                    pruned.blobs += 1;
-                    pruned.bytes += size;
-                }
-            }
-        }
-        Ok(pruned)
     }
 
     fn adopt(&self, descriptor: &Descriptor, file: &Path) -> io::Result<()> {
@@ -459,6 +357,7 @@ impl Place for Layout {
         mut body: Body,
     ) -> Result<(), PlaceError> {
         let check = Check::new(descriptor.digest(), Some(descriptor.size()))?;
+        let _hold = self.hold().await?;
         if self.has(name, descriptor).await? {
             return Ok(());
         }
@@ -507,6 +406,7 @@ impl Place for Layout {
         digest::supported(descriptor.digest().algorithm())?;
         let (descriptor, file) = (descriptor.clone(), file.to_owned());
         self.blocking(move |layout| {
+            let _writing = layout.lock(".lock", false)?;
             if layout.has_now(&descriptor) {
                 return Ok(());
             }
@@ -574,8 +474,11 @@ impl Place for Layout {
 
     async fn delete(&self, name: &Name) -> Result<bool, PlaceError> {
         let name = name.clone();
-        self.blocking(move |layout| layout.change_index(|index| index.remove(&name)))
-            .await
+        self.blocking(move |layout| {
+            let _writing = layout.lock(".lock", false)?;
+            layout.change_index(|index| index.remove(&name))
+        })
+        .await
     }
 
     async fn hold(&self) -> Result<Hold, PlaceError> {

@@ -52,7 +52,7 @@ async fn a_name_never_stands_for_a_part_of_an_image() {
     let error = place.put(&at, &whole.document, As::Root).await.unwrap_err();
     let missing = whole.blobs[0].0.digest();
     assert!(
-        matches!(&error, PlaceError::Incomplete { missing: found, .. } if found == &[missing.clone()]),
+        matches!(&error, PlaceError::Incomplete { missing: found, .. } if found == std::slice::from_ref(missing)),
         "{error}"
     );
     assert!(place.list(None).await.unwrap().is_empty());

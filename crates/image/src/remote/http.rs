@@ -1,0 +1,528 @@
+//! Requests to registries: where they go, as whom, and answers that are read no further than their bound.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use http::{Method, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, Url, redirect};
+use serde::Deserialize;
+
+use super::auth::{Challenge, Credentials, basic};
+use super::{Plain, RemoteOptions};
+use crate::name::{DOCKER, Repository};
+use crate::place::PlaceError;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(15);
+/// How long a registry may say nothing while it is listened to.
+const SILENCE: Duration = Duration::from_secs(60);
+/// The longest answer of an error, or of an authorization service, in bytes.
+const SMALL: usize = 64 << 10;
+/// How much of an error's text is shown, in characters.
+const SHOWN: usize = 500;
+const REDIRECTS: usize = 10;
+/// How long a token is used whose service does not say it, and how much earlier any is renewed.
+const TOKEN_LIFE: u64 = 60;
+const TOKEN_MARGIN: Duration = Duration::from_secs(10);
+
+/// What is done in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Action {
+    Pull,
+    Push,
+    Delete,
+}
+
+impl Action {
+    fn scope(self, repository: Option<&Repository>) -> String {
+        let actions = match self {
+            Self::Pull => "pull",
+            Self::Push => "pull,push",
+            Self::Delete => "delete",
+        };
+        match repository {
+            Some(repository) => format!("repository:{repository}:{actions}"),
+            None => "registry:catalog:*".to_owned(),
+        }
+    }
+}
+
+/// What a request is for.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) registry: String,
+    pub(super) repository: Option<Repository>,
+    pub(super) action: Action,
+    /// For messages.
+    pub(super) step: &'static str,
+    pub(super) object: String,
+}
+
+#[derive(Clone)]
+struct Token {
+    header: HeaderValue,
+    until: Option<Instant>,
+}
+
+/// Talks to registries.
+pub(super) struct Http {
+    reading: Client,
+    /// Whoever sends waits for the answer as long as the sending takes.
+    sending: Client,
+    options: RemoteOptions,
+    tokens: Mutex<HashMap<(String, String), Token>>,
+    schemes: Mutex<HashMap<String, &'static str>>,
+}
+
+impl Http {
+    pub(super) fn new(options: RemoteOptions) -> Result<Self, PlaceError> {
+        // reqwest panics without a provider; one that the process installed stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let unfit = |error: reqwest::Error| {
+            PlaceError::Unfit(format!(
+                "cannot make a client of registries: {}",
+                causes(&error)
+            ))
+        };
+        let builder = || {
+            let policy = redirect::Policy::custom(|attempt| {
+                let down = attempt.url().scheme() == "http"
+                    && attempt.previous().iter().any(|url| url.scheme() == "https");
+                if down {
+                    attempt.error("it redirects from https to http")
+                } else if attempt.previous().len() > REDIRECTS {
+                    attempt.error("it redirects too often")
+                } else {
+                    attempt.follow()
+                }
+            });
+            let mut builder = Client::builder()
+                .user_agent(concat!("mosaic/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT)
+                .tcp_keepalive(SILENCE / 4)
+                .tcp_user_timeout(SILENCE)
+                .redirect(policy);
+            let certificates = options
+                .authorities
+                .iter()
+                .map(|pem| reqwest::Certificate::from_pem_bundle(pem.as_bytes()))
+                .collect::<Result<Vec<_>, _>>()?
+                .concat();
+            if options.authorities_only {
+                builder = builder.tls_certs_only(certificates);
+            } else {
+                builder = builder.tls_certs_merge(certificates);
+            }
+            Ok(builder)
+        };
+        let build = || -> Result<(Client, Client), reqwest::Error> {
+            Ok((
+                builder()?.read_timeout(SILENCE).build()?,
+                builder()?.build()?,
+            ))
+        };
+        let (reading, sending) = build().map_err(unfit)?;
+        Ok(Self {
+            reading,
+            sending,
+            options,
+            tokens: Mutex::default(),
+            schemes: Mutex::default(),
+        })
+    }
+
+    /// The beginning of a registry's URLs, up to `/v2/`.
+    pub(super) async fn base(&self, target: &Target) -> Result<Url, PlaceError> {
+        let registry = &target.registry;
+        let host = if registry == DOCKER {
+            "registry-1.docker.io"
+        } else {
+            registry
+        };
+        let scheme = self.scheme(target, host).await?;
+        Url::parse(&format!("{scheme}://{host}/v2/"))
+            .map_err(|error| PlaceError::Unfit(format!("{registry} is not a registry: {error}")))
+    }
+
+    async fn scheme(&self, target: &Target, host: &str) -> Result<&'static str, PlaceError> {
+        let is_plain = match &self.options.plain {
+            Plain::Never => return Ok("https"),
+            Plain::These(registries) if registries.contains(&target.registry) => {
+                return Ok("http");
+            }
+            Plain::These(_) | Plain::Loopback => is_loopback(host),
+        };
+        if !is_plain {
+            return Ok("https");
+        }
+        let known = lock(&self.schemes).get(host).copied();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        // As Docker does: on the own machine https is tried, and http if nobody speaks it there.
+        let ping = |scheme: &str| self.reading.get(format!("{scheme}://{host}/v2/")).send();
+        let scheme = match ping("https").await {
+            Ok(_) => "https",
+            Err(secure) => match ping("http").await {
+                Ok(answer) if answer.status() != StatusCode::BAD_REQUEST => "http",
+                _ => return Err(target.unreachable(&secure)),
+            },
+        };
+        lock(&self.schemes).insert(host.to_owned(), scheme);
+        Ok(scheme)
+    }
+
+    /// Sends a request without a body, or with a small one, and answers challenges.
+    pub(super) async fn send(
+        &self,
+        target: &Target,
+        make: impl Fn(&Client) -> RequestBuilder + Send + Sync,
+    ) -> Result<Response, PlaceError> {
+        let answer = self.once(target, make(&self.reading)).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        if !self.authorize(target, &answer).await? {
+            return Ok(answer);
+        }
+        self.once(target, make(&self.reading)).await
+    }
+
+    /// Sends a request whose body can be sent only once; the token was got by the one before it.
+    pub(super) async fn send_body(
+        &self,
+        target: &Target,
+        make: impl FnOnce(&Client) -> RequestBuilder,
+    ) -> Result<Response, PlaceError> {
+        let answer = self.once(target, make(&self.sending)).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            // Over meanwhile: the whole is tried again with a new one.
+            lock(&self.tokens).remove(&target.key());
+        }
+        Ok(answer)
+    }
+
+    async fn once(&self, target: &Target, request: RequestBuilder) -> Result<Response, PlaceError> {
+        let (client, request) = request.build_split();
+        let mut request = request.map_err(|error| target.unreachable(&error))?;
+        let base = self.base(target).await?;
+        let own = |url: &Url| {
+            url.scheme() == base.scheme()
+                && url.host() == base.host()
+                && url.port_or_known_default() == base.port_or_known_default()
+        };
+        // A place to upload to may be elsewhere: whoever is there gets no token (distribution-spec, "Pushing blobs").
+        if own(request.url())
+            && let Some(header) = self.token(target)
+        {
+            request.headers_mut().insert(AUTHORIZATION, header);
+        }
+        client
+            .execute(request)
+            .await
+            .map_err(|error| target.unreachable(&error))
+    }
+
+    fn token(&self, target: &Target) -> Option<HeaderValue> {
+        if let Credentials::Bearer(token) = self.options.keyring.get(&target.registry) {
+            return secret(&format!("Bearer {token}"));
+        }
+        let token = lock(&self.tokens).get(&target.key()).cloned()?;
+        token
+            .until
+            .is_none_or(|until| Instant::now() < until)
+            .then_some(token.header)
+    }
+
+    /// Does what a challenge asks for; false if there is nothing more to show.
+    async fn authorize(&self, target: &Target, answer: &Response) -> Result<bool, PlaceError> {
+        let challenges: Vec<Challenge> = answer
+            .headers()
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .filter_map(|header| Challenge::parse(header.to_str().ok()?))
+            .collect();
+        let credentials = self.options.keyring.get(&target.registry);
+        let token = match (challenges.first(), credentials) {
+            (_, Credentials::Bearer(_)) | (None, _) => return Ok(false),
+            (Some(Challenge::Basic), Credentials::Basic { username, password }) => {
+                secret(&basic(username, password)).map(|header| Token {
+                    header,
+                    until: None,
+                })
+            }
+            (Some(Challenge::Basic), _) => None,
+            (
+                Some(Challenge::Bearer {
+                    realm,
+                    service,
+                    scope,
+                }),
+                _,
+            ) => {
+                let wanted = target.action.scope(target.repository.as_ref());
+                // What the registry asks for may be more than one scope, such as that of a mount's source.
+                let scope = scope.as_ref().filter(|text| text.contains(&wanted));
+                let scope = scope.unwrap_or(&wanted);
+                Some(
+                    self.fetch_token(target, realm, service.as_deref(), scope)
+                        .await?,
+                )
+            }
+        };
+        let Some(token) = token else {
+            return Ok(false);
+        };
+        lock(&self.tokens).insert(target.key(), token);
+        Ok(true)
+    }
+
+    async fn fetch_token(
+        &self,
+        target: &Target,
+        realm: &str,
+        service: Option<&str>,
+        scope: &str,
+    ) -> Result<Token, PlaceError> {
+        let unfit = || {
+            PlaceError::Unfit(format!(
+                "{} sends for a token to {realm:?}",
+                target.registry
+            ))
+        };
+        let mut url = Url::parse(realm).map_err(|_error| unfit())?;
+        let base = self.base(target).await?;
+        if url.scheme() != "https" && !(url.scheme() == "http" && base.scheme() == "http") {
+            return Err(unfit());
+        }
+        let request = match self.options.keyring.get(&target.registry) {
+            Credentials::Refresh(token) => {
+                let form = url::form(&[
+                    ("grant_type", "refresh_token"),
+                    ("service", service.unwrap_or_default()),
+                    ("client_id", "mosaic"),
+                    ("scope", scope),
+                    ("refresh_token", token),
+                ]);
+                self.reading
+                    .post(url)
+                    .header(
+                        http::header::CONTENT_TYPE,
+                        "application/x-www-form-urlencoded",
+                    )
+                    .body(form)
+            }
+            credentials => {
+                url.query_pairs_mut().append_pair("scope", scope);
+                if let Some(service) = service {
+                    url.query_pairs_mut().append_pair("service", service);
+                }
+                let request = self.reading.get(url);
+                match credentials {
+                    Credentials::Basic { username, password } => {
+                        request.header(AUTHORIZATION, basic(username, password))
+                    }
+                    _ => request,
+                }
+            }
+        };
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| target.unreachable(&error))?;
+        if !answer.status().is_success() {
+            return Err(target.refused(answer).await);
+        }
+        let bytes = bounded(target, answer, SMALL).await?;
+        let answer: TokenAnswer = serde_json::from_slice(&bytes).map_err(|_error| unfit())?;
+        let token = answer.token.or(answer.access_token).ok_or_else(unfit)?;
+        let life = Duration::from_secs(answer.expires_in.unwrap_or(TOKEN_LIFE).clamp(1, 86_400));
+        Ok(Token {
+            header: secret(&format!("Bearer {token}")).ok_or_else(unfit)?,
+            until: Some(Instant::now() + life.saturating_sub(TOKEN_MARGIN).max(life / 2)),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+mod url {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+    /// A form's body.
+    pub(super) fn form(fields: &[(&str, &str)]) -> String {
+        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let fields: Vec<String> = fields
+            .iter()
+            .map(|(key, value)| format!("{}={}", encode(key), encode(value)))
+            .collect();
+        fields.join("&")
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // What is in there is whole after every step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Whether a host with an optional port is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name == "localhost"
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// An error with its causes, which reqwest keeps apart.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        text = format!("{text}: {one}");
+        cause = one.source();
+    }
+    text.chars().take(SHOWN).collect()
+}
+
+impl Target {
+    fn key(&self) -> (String, String) {
+        (
+            self.registry.clone(),
+            self.action.scope(self.repository.as_ref()),
+        )
+    }
+
+    pub(super) fn unreachable(&self, error: &reqwest::Error) -> PlaceError {
+        PlaceError::Unreachable {
+            step: self.step,
+            object: self.object.clone(),
+            reason: causes(error),
+        }
+    }
+
+    /// The error of an answer that is not the one wanted (distribution-spec, "Error Codes").
+    pub(super) async fn refused(&self, answer: Response) -> PlaceError {
+        let status = answer.status().as_u16();
+        let bytes = bounded(self, answer, SMALL).await.unwrap_or_default();
+        PlaceError::Refused {
+            step: self.step,
+            object: self.object.clone(),
+            status,
+            message: message(&bytes),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<OneError>,
+}
+
+#[derive(Deserialize)]
+struct OneError {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+fn message(bytes: &[u8]) -> String {
+    let text = match serde_json::from_slice::<Errors>(bytes) {
+        Ok(errors) => {
+            let texts: Vec<String> = errors
+                .errors
+                .into_iter()
+                .map(|error| format!("{}: {}", error.code, error.message.unwrap_or_default()))
+                .collect();
+            texts.join("; ")
+        }
+        Err(_) => String::from_utf8_lossy(bytes).trim().to_owned(),
+    };
+    text.chars()
+        .filter(|one| !one.is_control())
+        .take(SHOWN)
+        .collect()
+}
+
+/// A small answer as a whole.
+pub(super) async fn bounded(
+    target: &Target,
+    mut answer: Response,
+    limit: usize,
+) -> Result<Bytes, PlaceError> {
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = answer
+        .chunk()
+        .await
+        .map_err(|error| target.unreachable(&error))?
+    {
+        if bytes.len() + piece.len() > limit {
+            return Err(PlaceError::Unfit(format!(
+                "cannot {} {}: the answer is longer than {limit} bytes",
+                target.step, target.object
+            )));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
+}
+
+/// What is asked.
+pub(super) fn request(client: &Client, method: &Method, url: &Url) -> RequestBuilder {
+    client.request(method.clone(), url.clone())
+}
+
+pub(super) type SharedHttp = Arc<Http>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "127.9.9.9",
+            "[::1]:5000",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "example.com",
+            "localhost.example.com",
+            "10.0.0.1:5000",
+            "[::2]:1",
+            "128.0.0.1",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_its_codes_and_no_more_than_fits() {
+        let body = br#"{"errors":[{"code":"DENIED","message":"no\u001b[31m"},{"code":"X"}]}"#;
+        assert_eq!(message(body), "DENIED: no[31m; X: ");
+        assert_eq!(message(&[b'x'; 10_000]).len(), SHOWN);
+    }
+}
