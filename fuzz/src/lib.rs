@@ -4,6 +4,7 @@
 //! test on made-up bytes.
 
 pub mod bodies;
+pub mod images;
 pub mod objects;
 pub mod patches;
 pub mod texts;

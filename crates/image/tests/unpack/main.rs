@@ -3,6 +3,7 @@
 
 mod attacks;
 mod bounds;
+mod fuzz_bodies;
 mod layer;
 mod places;
 mod snapshot;

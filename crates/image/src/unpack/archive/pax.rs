@@ -53,7 +53,7 @@ impl Records {
             [] => Some(None),
             value => decimal(value).map(Some),
         };
-        let id = |value| Some(count(value)?.map(i64::try_from).transpose().ok()?);
+        let id = |value| count(value)?.map(i64::try_from).transpose().ok();
         match key {
             b"path" => self.path = name(value)?,
             b"linkpath" => self.link = name(value)?,
