@@ -27,4 +27,5 @@ pub mod signature;
 
 pub use access::{Access, Action, AllowAll, Decision, Identity};
 pub use blobs::{Blobs, Disk};
+pub use mirror::Mirror;
 pub use registry::{Challenge, Registry, Settings};

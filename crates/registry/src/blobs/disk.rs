@@ -434,6 +434,19 @@ impl Blobs for Disk {
         })
     }
 
+    async fn peek(&self, id: &UploadId, offset: u64, most: u64) -> Result<Bytes> {
+        let path = self.0.upload_path(id);
+        let id = id.clone();
+        blocking(move || {
+            let file = File::open(path).map_err(|error| missing_upload(&id, error))?;
+            let failed = |error| BlobsError::io("read upload", &id, error);
+            let length = file.metadata().map_err(failed)?.len();
+            let size = length.saturating_sub(offset).min(most);
+            read_piece(&file, offset, size).map_err(failed)
+        })
+        .await
+    }
+
     async fn seal(&self, id: &UploadId, digest: &Digest) -> Result<u64> {
         let upload = self.0.upload(id)?;
         let turn = tokio::time::timeout(TURN, upload.lock()).await;

@@ -193,6 +193,9 @@ pub trait Blobs: Send + Sync + 'static {
         body: ByteStream,
     ) -> Result<u64>;
 
+    /// A part of what an upload has so far, at most `most` bytes; none if nothing is to be had yet.
+    async fn peek(&self, id: &UploadId, offset: u64, most: u64) -> Result<Bytes>;
+
     /// Whether the upload has this digest; its size then.
     async fn seal(&self, id: &UploadId, digest: &Digest) -> Result<u64>;
 

@@ -203,8 +203,7 @@ impl Metadata {
             let Some(tag) = commit.tag else {
                 return Ok(());
             };
-            self.set_tag(commit.repository, tag, commit.digest, &commit.record)
-                .await?;
+            self.set_tag(&commit, tag).await?;
             // Whoever deletes the manifest looks for tags after that: one of the two sees the other.
             let kept = self.manifest(commit.repository, commit.digest).await?;
             if kept.is_some() {
@@ -323,25 +322,20 @@ impl Metadata {
     }
 
     /// Points a tag at a manifest.
-    async fn set_tag(
-        &self,
-        repository: &str,
-        tag: &str,
-        digest: &Digest,
-        manifest: &ManifestRecord,
-    ) -> Result<()> {
-        let key = keys::tag(repository, tag);
+    async fn set_tag(&self, commit: &Commit<'_>, tag: &str) -> Result<()> {
+        let manifest = &commit.record;
+        let key = keys::tag(commit.repository, tag);
         for _ in 0..TRIES {
             let stored = self.get::<TagRecord>(&key).await?;
             let now = self.now();
             let record = TagRecord {
-                digest: digest.clone(),
+                digest: commit.digest.clone(),
                 media_type: manifest.media_type.clone(),
                 size: manifest.total,
                 layers: manifest.layers,
                 pushed: now,
                 pulled: stored.as_ref().and_then(|stored| stored.value.pulled),
-                checked: None,
+                checked: commit.lazy.then_some(now),
             };
             let expect = stored.map_or(Expect::Absent, |stored| Expect::At(stored.revision));
             if self.put(&key, expect, &record).await? {

@@ -21,7 +21,7 @@ impl Call<'_> {
     }
 
     /// What the answer to a read of content says of it.
-    pub(super) fn describe(response: &mut Response<Body>, digest: &Digest, media_type: &str) {
+    pub(crate) fn describe(response: &mut Response<Body>, digest: &Digest, media_type: &str) {
         set(response, header::CONTENT_TYPE, media_type);
         set(response, CONTENT_DIGEST, digest.as_ref());
         set(response, header::ETAG, &format!("\"{digest}\""));
@@ -61,7 +61,7 @@ impl Call<'_> {
         self.send_blob(digest).await?.ok_or_else(unknown)
     }
 
-    fn whole(&self, digest: &Digest, size: u64, body: Body) -> Response<Body> {
+    pub(crate) fn whole(&self, digest: &Digest, size: u64, body: Body) -> Response<Body> {
         let mut response = answer(StatusCode::OK, body);
         Self::describe(&mut response, digest, "application/octet-stream");
         let headers = response.headers_mut();
@@ -132,16 +132,4 @@ impl Call<'_> {
 pub(super) fn named_by(digest: &Digest, manifest: &Digest) -> ApiError {
     let message = format!("{digest} is a part of {manifest}, which has to be deleted before it");
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, message)
-}
-
-impl Call<'_> {
-    pub(super) fn refuse_mirror(&self) -> Result<(), ApiError> {
-        Ok(())
-    }
-    pub(super) async fn fetch_blob(&self, _: &Digest) -> Result<Option<Response<Body>>, ApiError> {
-        Ok(None)
-    }
-    pub(super) async fn fetch_manifest(&self, _: &super::route::Reference) -> Result<Option<&'static str>, ApiError> {
-        Ok(None)
-    }
 }

@@ -296,5 +296,5 @@ pub(crate) fn referrer(document: &Document) -> Result<Option<ReferrerRecord>, Ap
 }
 
 /// Says that a client got what the upstream may have replaced.
-pub(super) const STALE: &str = "110 - \"the upstream cannot be reached; this is what was cached\"";
+pub(crate) const STALE: &str = "110 - \"the upstream cannot be reached; this is what was cached\"";
 

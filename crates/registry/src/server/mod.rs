@@ -17,8 +17,10 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 
 pub use self::body::{Body, RequestBody};
 pub(crate) use self::body::{answer, full};
-use self::body::{empty, incoming};
-use self::error::{ApiError, Code};
+use self::body::{empty, incoming, stream};
+pub(crate) use self::error::{ApiError, Code};
+pub(crate) use self::manifests::{STALE, referrer};
+pub(crate) use self::route::Reference;
 use self::route::{Resource, Route, route};
 use crate::access::{Action, Decision, Identity};
 use crate::blobs::ByteStream;
@@ -31,15 +33,15 @@ const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-diges
 type Answer = Result<Response<Body>, ApiError>;
 
 /// A request to a repository, by somebody who may make it.
-struct Call<'a> {
-    registry: &'a Registry,
+pub(crate) struct Call<'a> {
+    pub(crate) registry: &'a Registry,
     who: &'a Identity,
-    repository: &'a str,
+    pub(crate) repository: &'a str,
     head: &'a Head,
 }
 
 impl Call<'_> {
-    fn header(&self, name: HeaderName) -> Option<&str> {
+    pub(crate) fn header(&self, name: HeaderName) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
     }
 
@@ -47,7 +49,7 @@ impl Call<'_> {
         route::parameter(self.head.uri.query(), name)
     }
 
-    fn is_head(&self) -> bool {
+    pub(crate) fn is_head(&self) -> bool {
         self.head.method == Method::HEAD
     }
 
@@ -225,6 +227,11 @@ impl Call<'_> {
     fn location(&self, rest: std::fmt::Arguments<'_>) -> String {
         format!("/v2/{}/{rest}", self.repository)
     }
+}
+
+/// An answer of bytes as they come.
+pub(crate) fn stream_answer(bytes: ByteStream) -> Response<Body> {
+    answer(StatusCode::OK, stream(bytes))
 }
 
 /// Sets a header to a text that is known to be one: digests, numbers, names of the grammars of the specification.
