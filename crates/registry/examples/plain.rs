@@ -31,6 +31,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let collector = registry.clone();
     let pause = Duration::from_secs(grace.unwrap_or(3600).max(2) / 2);
     tokio::spawn(async move { collector.collect_every(pause).await });
-    serve(listener, registry, Arc::new(Anybody), std::future::pending()).await;
+    serve(
+        listener,
+        registry,
+        Arc::new(Anybody),
+        std::future::pending(),
+    )
+    .await;
     Ok(())
 }

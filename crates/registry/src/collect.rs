@@ -9,9 +9,7 @@ use std::sync::Arc;
 use mosaic_image::Digest;
 use mosaic_store::{Expect, Revision};
 
-use crate::metadata::record::{
-    BlobRecord, LinkRecord, ManifestRecord, ReferrerRecord, TagRecord,
-};
+use crate::metadata::record::{BlobRecord, LinkRecord, ManifestRecord, ReferrerRecord, TagRecord};
 use crate::metadata::{Judgement, Metadata, PAGE, Result, judge, keys, parse};
 
 /// So many candidates are compared with all manifests at once.

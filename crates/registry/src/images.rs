@@ -138,9 +138,7 @@ impl Registry {
             }
             Event::Progress(revision) => Ok(Some(ImageEvent::Progress(revision))),
         });
-        Ok(told
-            .filter_map(|event| async { event.transpose() })
-            .boxed())
+        Ok(told.filter_map(|event| async { event.transpose() }).boxed())
     }
 }
 

@@ -26,6 +26,6 @@ pub mod server;
 pub mod signature;
 
 pub use access::{Access, Action, AllowAll, Decision, Identity};
-pub use blobs::{Blobs, Disk};
+pub use blobs::{Blobs, Disk, Objects};
 pub use mirror::Mirror;
 pub use registry::{Challenge, Registry, Settings};

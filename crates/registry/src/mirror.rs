@@ -28,9 +28,7 @@ use crate::blobs::{Blobs, ByteStream, UploadId};
 use crate::metadata::record::{ManifestRecord, Reference as Named};
 use crate::metadata::{Commit, MetadataError, Source, keys, parse};
 use crate::registry::Registry;
-use crate::server::{
-    ApiError, Body, Call, Code, Reference, STALE, referrer, stream_answer,
-};
+use crate::server::{ApiError, Body, Call, Code, Reference, STALE, referrer, stream_answer};
 
 /// A part of the registry that is another registry's.
 #[derive(Clone)]
@@ -250,7 +248,11 @@ impl Call<'_> {
             return Ok(None);
         }
         if self.is_head() {
-            return Ok(Some(self.whole(digest, named.size, crate::server::full(""))));
+            return Ok(Some(self.whole(
+                digest,
+                named.size,
+                crate::server::full(""),
+            )));
         }
         let reference = Reference::Digest(digest.clone());
         let name = self.upstream_name(&mirror, &upstream, &reference)?;
@@ -258,7 +260,9 @@ impl Call<'_> {
         if self.header(header::RANGE).is_some() {
             // Rare, and simple once it is here.
             let mut progress = fetch.progress;
-            let ended = progress.wait_for(|at| !matches!(at, Progress::Bytes(_))).await;
+            let ended = progress
+                .wait_for(|at| !matches!(at, Progress::Bytes(_)))
+                .await;
             return match ended.as_deref() {
                 Ok(Progress::Done) => Ok(None),
                 _ => Err(ApiError::new(
@@ -382,38 +386,42 @@ const PIECE: u64 = 256 << 10;
 /// The bytes of a blob while it is fetched.
 fn follow(blobs: Arc<dyn Blobs>, digest: Digest, fetch: Fetch) -> ByteStream {
     let state = (blobs, digest, fetch, 0u64);
-    let pieces = futures::stream::try_unfold(state, |(blobs, digest, mut fetch, offset)| async move {
-        loop {
-            if offset >= fetch.size {
-                return Ok(None);
-            }
-            // Before the bytes are looked at: what comes in between is told by the next change.
-            let progress = fetch.progress.borrow_and_update().clone();
-            let piece = match &progress {
-                Progress::Failed(reason) => return Err(io::Error::other(reason.clone())),
-                Progress::Done => {
-                    let end = offset + PIECE.min(fetch.size - offset);
-                    let read = blobs.read(&digest, offset..end).await.map_err(io::Error::other)?;
-                    let (_, bytes) = read.ok_or(io::ErrorKind::UnexpectedEof)?;
-                    let pieces: Vec<Bytes> = bytes.try_collect().await?;
-                    Bytes::from(pieces.concat())
+    let pieces =
+        futures::stream::try_unfold(state, |(blobs, digest, mut fetch, offset)| async move {
+            loop {
+                if offset >= fetch.size {
+                    return Ok(None);
                 }
-                Progress::Bytes(_) => blobs
-                    .peek(&fetch.upload, offset, PIECE)
-                    .await
-                    .unwrap_or_default(),
-            };
-            if !piece.is_empty() {
-                let next = offset + piece.len() as u64;
-                return Ok(Some((piece, (blobs, digest, fetch, next))));
+                // Before the bytes are looked at: what comes in between is told by the next change.
+                let progress = fetch.progress.borrow_and_update().clone();
+                let piece = match &progress {
+                    Progress::Failed(reason) => return Err(io::Error::other(reason.clone())),
+                    Progress::Done => {
+                        let end = offset + PIECE.min(fetch.size - offset);
+                        let read = blobs
+                            .read(&digest, offset..end)
+                            .await
+                            .map_err(io::Error::other)?;
+                        let (_, bytes) = read.ok_or(io::ErrorKind::UnexpectedEof)?;
+                        let pieces: Vec<Bytes> = bytes.try_collect().await?;
+                        Bytes::from(pieces.concat())
+                    }
+                    Progress::Bytes(_) => blobs
+                        .peek(&fetch.upload, offset, PIECE)
+                        .await
+                        .unwrap_or_default(),
+                };
+                if !piece.is_empty() {
+                    let next = offset + piece.len() as u64;
+                    return Ok(Some((piece, (blobs, digest, fetch, next))));
+                }
+                if progress == Progress::Done {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                if fetch.progress.changed().await.is_err() {
+                    return Err(io::Error::other("the fetch is gone"));
+                }
             }
-            if progress == Progress::Done {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if fetch.progress.changed().await.is_err() {
-                return Err(io::Error::other("the fetch is gone"));
-            }
-        }
-    });
+        });
     pieces.boxed()
 }

@@ -77,7 +77,9 @@ const ANONYMOUS: &str = "anonymous";
 fn bearer(head: &Parts) -> Option<&str> {
     let value = head.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
 }
 
 /// Docker's token protocol, for those whose password is a token already: they get it back. The credentials have been
@@ -100,7 +102,10 @@ fn token(head: &Parts) -> Response<Body> {
     let body = serde_json::json!({ "token": token, "access_token": token, "expires_in": 300 });
     let mut response = crate::server::answer(StatusCode::OK, crate::server::full(body.to_string()));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

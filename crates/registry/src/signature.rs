@@ -254,9 +254,7 @@ fn annotation(layer: &Descriptor) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use ring::rand::SystemRandom;
-    use ring::signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-    };
+    use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 
     use super::*;
 
@@ -298,7 +296,12 @@ mod tests {
         let forged = payload(&other, PAYLOAD_TYPE);
         assert!(!is_signature(&forged, &signature, &other, &key));
         let another_kind = payload(&image(), "attestation");
-        assert!(!is_signature(&another_kind, &sign(&another_kind), &image(), &key));
+        assert!(!is_signature(
+            &another_kind,
+            &sign(&another_kind),
+            &image(),
+            &key
+        ));
         assert!(!is_signature(&signed, "no base64", &image(), &key));
     }
 
@@ -315,6 +318,9 @@ mod tests {
 
         assert_eq!(PublicKey::from_pem("none"), Err(KeyError::NotPem));
         assert_eq!(PublicKey::from_der(&der[1..]), Err(KeyError::Kind));
-        assert_eq!(PublicKey::from_der(&der[..der.len() - 1]), Err(KeyError::Kind));
+        assert_eq!(
+            PublicKey::from_der(&der[..der.len() - 1]),
+            Err(KeyError::Kind)
+        );
     }
 }

@@ -16,12 +16,18 @@ fn digest_of(value: &Value) -> Digest {
 async fn pull() {
     let server = Server::start().await;
     let reply = server.get("/v2/").await.is(200);
-    assert_eq!(reply.header("docker-distribution-api-version"), "registry/2.0");
+    assert_eq!(
+        reply.header("docker-distribution-api-version"),
+        "registry/2.0"
+    );
     let (manifest, digest) = server.image(R, "tag", b"layer").await;
     let layer = digest::sha256(b"layer");
     let missing = digest::sha256(b"never pushed");
 
-    server.head(&format!("/v2/{R}/blobs/{missing}")).await.is(404);
+    server
+        .head(&format!("/v2/{R}/blobs/{missing}"))
+        .await
+        .is(404);
     let unknown = server.get(&format!("/v2/{R}/blobs/{missing}")).await;
     unknown.fails(404, "BLOB_UNKNOWN");
     let head = server.head(&format!("/v2/{R}/blobs/{layer}")).await.is(200);
@@ -65,13 +71,19 @@ async fn pull_a_part() {
         ("bytes=-500", "bytes 1548-2047/2048", &bytes[1548..]),
         ("bytes=2000-5000", "bytes 2000-2047/2048", &bytes[2000..]),
     ] {
-        let got = server.send("GET", &path, &[("range", range)], "").await.is(206);
+        let got = server
+            .send("GET", &path, &[("range", range)], "")
+            .await
+            .is(206);
         assert_eq!(got.header("content-range"), shown);
         assert_eq!(got.header("content-length"), part.len().to_string());
         assert_eq!(got.body, part);
     }
     for range in ["bytes=500-0", "bytes=5000-10000"] {
-        let refused = server.send("GET", &path, &[("range", range)], "").await.is(416);
+        let refused = server
+            .send("GET", &path, &[("range", range)], "")
+            .await
+            .is(416);
         assert_eq!(refused.header("content-range"), "bytes */2048");
     }
     let known = [("if-none-match", format!("\"{blob}\""))];
@@ -94,13 +106,19 @@ async fn push_streamed_and_monolithic() {
     let blob = digest::sha256(b"blob a");
     let location = with(patched.header("location"), "digest", &blob);
     let done = server.send("PUT", &location, &octets, "").await.is(201);
-    assert_eq!(server.get(done.header("location")).await.is(200).body, "blob a");
+    assert_eq!(
+        server.get(done.header("location")).await.is(200).body,
+        "blob a"
+    );
 
     let blob = digest::sha256(b"at once");
     server.get(&format!("/v2/{R}/blobs/{blob}")).await.is(404);
     let path = with(&uploads, "digest", &blob);
     let done = server.send("POST", &path, &octets, "at once").await.is(201);
-    assert_eq!(server.get(done.header("location")).await.is(200).body, "at once");
+    assert_eq!(
+        server.get(done.header("location")).await.is(200).body,
+        "at once"
+    );
 
     let blob = server.blob(R, b"in two requests").await;
     server.get(&format!("/v2/{R}/blobs/{blob}")).await.is(200);
@@ -128,16 +146,28 @@ async fn push_chunked() {
     let location = begun.header("location");
     let chunk_2 = [("content-range", range_2.as_str())];
     let chunk_1 = [("content-range", range_1.as_str())];
-    server.send("PATCH", location, &chunk_2, second).await.is(416);
-    let patched = server.send("PATCH", location, &chunk_1, first).await.is(202);
+    server
+        .send("PATCH", location, &chunk_2, second)
+        .await
+        .is(416);
+    let patched = server
+        .send("PATCH", location, &chunk_1, first)
+        .await
+        .is(202);
     assert_eq!(patched.header("range"), range_1);
     // Once more: it is there already.
     let location = patched.header("location");
-    server.send("PATCH", location, &chunk_1, first).await.is(416);
+    server
+        .send("PATCH", location, &chunk_1, first)
+        .await
+        .is(416);
     let status = server.get(location).await.is(204);
     assert_eq!(status.header("range"), range_1);
     let location = status.header("location");
-    let patched = server.send("PATCH", location, &chunk_2, second).await.is(202);
+    let patched = server
+        .send("PATCH", location, &chunk_2, second)
+        .await
+        .is(202);
     let location = with(patched.header("location"), "digest", &blob);
     let done = server.send("PUT", &location, &[], "").await.is(201);
     let got = server.get(done.header("location")).await.is(200);
@@ -145,9 +175,15 @@ async fn push_chunked() {
 
     // The last chunk with the end.
     let begun = server.post(&uploads).await.is(202);
-    let patched = server.send("PATCH", begun.header("location"), &chunk_1, first).await.is(202);
+    let patched = server
+        .send("PATCH", begun.header("location"), &chunk_1, first)
+        .await
+        .is(202);
     let location = with(patched.header("location"), "digest", &blob);
-    server.send("PUT", &location, &chunk_2, second).await.is(201);
+    server
+        .send("PUT", &location, &chunk_2, second)
+        .await
+        .is(201);
 }
 
 #[tokio::test]
@@ -162,7 +198,10 @@ async fn push_with_a_wrong_digest_leaves_nothing() {
     let location = with(begun.header("location"), "digest", &wrong);
     let refused = server.send("PUT", &location, &[], "content").await;
     refused.fails(400, "DIGEST_INVALID");
-    server.get(begun.header("location")).await.fails(404, "BLOB_UPLOAD_UNKNOWN");
+    server
+        .get(begun.header("location"))
+        .await
+        .fails(404, "BLOB_UPLOAD_UNKNOWN");
     server.head(&format!("/v2/{R}/blobs/{wrong}")).await.is(404);
 }
 
@@ -182,7 +221,10 @@ async fn push_by_mount() {
     );
     server.get(mounted.header("location")).await.is(200);
     // Without saying from where.
-    let mounted = server.post(&mounts("conformance/third", &blob, None)).await.is(201);
+    let mounted = server
+        .post(&mounts("conformance/third", &blob, None))
+        .await
+        .is(201);
     server.get(mounted.header("location")).await.is(200);
     // One that is nowhere is to be uploaded.
     let missing = digest::sha256(b"nowhere");
@@ -217,17 +259,24 @@ async fn push_manifests() {
     let refused = server.send("PUT", &path, &kind, format!("{empty}  ")).await;
     refused.fails(400, "DIGEST_INVALID");
     // An index of what is there, and an index of that.
-    let index = |manifests: Vec<Value>| {
-        json!({ "schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": manifests })
-    };
+    let index = |manifests: Vec<Value>| json!({ "schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": manifests });
     let of = |media_type: &str, value: &Value| descriptor(media_type, value.to_string().as_bytes());
     let inner = index(vec![of(media::OCI_MANIFEST, &empty)]);
-    server.put_manifest(R, digest_of(&inner).as_ref(), &inner).await.is(201);
+    server
+        .put_manifest(R, digest_of(&inner).as_ref(), &inner)
+        .await
+        .is(201);
     let outer = index(vec![of(media::OCI_INDEX, &inner)]);
     server.put_manifest(R, "outer", &outer).await.is(201);
-    let got = server.get(&format!("/v2/{R}/manifests/outer")).await.is(200);
+    let got = server
+        .get(&format!("/v2/{R}/manifests/outer"))
+        .await
+        .is(200);
     assert_eq!(got.header("content-type"), media::OCI_INDEX);
-    server.put_manifest(R, "nothing", &index(vec![])).await.is(201);
+    server
+        .put_manifest(R, "nothing", &index(vec![]))
+        .await
+        .is(201);
 }
 
 #[tokio::test]
@@ -236,9 +285,15 @@ async fn push_with_sha512() {
     let mut hasher = mosaic_image::Hasher::new(&"sha512".into()).unwrap();
     hasher.update(b"long digest");
     let blob = hasher.finish();
-    let begun = server.post(&format!("/v2/{R}/blobs/uploads/")).await.is(202);
+    let begun = server
+        .post(&format!("/v2/{R}/blobs/uploads/"))
+        .await
+        .is(202);
     let location = with(begun.header("location"), "digest", &blob);
-    let done = server.send("PUT", &location, &[], "long digest").await.is(201);
+    let done = server
+        .send("PUT", &location, &[], "long digest")
+        .await
+        .is(201);
     let got = server.get(done.header("location")).await.is(200);
     assert_eq!(got.header("docker-content-digest"), blob.to_string());
     let mut named = manifest(b"{}", &[]);
@@ -247,7 +302,10 @@ async fn push_with_sha512() {
     let mut hasher = mosaic_image::Hasher::new(&"sha512".into()).unwrap();
     hasher.update(named.to_string().as_bytes());
     let digest = hasher.finish();
-    let put = server.put_manifest(R, digest.as_ref(), &named).await.is(201);
+    let put = server
+        .put_manifest(R, digest.as_ref(), &named)
+        .await
+        .is(201);
     assert_eq!(put.header("docker-content-digest"), digest.to_string());
     server.get(put.header("location")).await.is(200);
 }
@@ -255,18 +313,34 @@ async fn push_with_sha512() {
 #[tokio::test]
 async fn discovery_of_tags() {
     let server = Server::start().await;
-    server.get(&format!("/v2/{R}/tags/list")).await.fails(404, "NAME_UNKNOWN");
+    server
+        .get(&format!("/v2/{R}/tags/list"))
+        .await
+        .fails(404, "NAME_UNKNOWN");
     let (manifest, _) = server.image(R, "test0", b"layer").await;
     for tag in ["test1", "test2", "test3"] {
         server.put_manifest(R, tag, &manifest).await.is(201);
     }
-    let list = server.get(&format!("/v2/{R}/tags/list")).await.is(200).json();
-    assert_eq!(list, json!({ "name": R, "tags": ["test0", "test1", "test2", "test3"] }));
+    let list = server
+        .get(&format!("/v2/{R}/tags/list"))
+        .await
+        .is(200)
+        .json();
+    assert_eq!(
+        list,
+        json!({ "name": R, "tags": ["test0", "test1", "test2", "test3"] })
+    );
     let part = server.get(&format!("/v2/{R}/tags/list?n=2")).await.is(200);
     assert_eq!(part.json()["tags"], json!(["test0", "test1"]));
     let link = part.header("link");
-    assert_eq!(link, format!("</v2/{R}/tags/list?n=2&last=test1>; rel=\"next\""));
-    let rest = server.get(&format!("/v2/{R}/tags/list?n=2&last=test1")).await.is(200);
+    assert_eq!(
+        link,
+        format!("</v2/{R}/tags/list?n=2&last=test1>; rel=\"next\"")
+    );
+    let rest = server
+        .get(&format!("/v2/{R}/tags/list?n=2&last=test1"))
+        .await
+        .is(200);
     assert_eq!(rest.json()["tags"], json!(["test2", "test3"]));
     assert_eq!(rest.header("link"), "");
     let none = server.get(&format!("/v2/{R}/tags/list?n=0")).await.is(200);
@@ -290,23 +364,31 @@ async fn discovery_of_referrers() {
         artifact["annotations"] = json!({ "name": name });
         artifact
     };
-    let path = |subject: &Value| {
-        format!("/v2/{R}/referrers/{}", subject["digest"].as_str().unwrap())
-    };
+    let path =
+        |subject: &Value| format!("/v2/{R}/referrers/{}", subject["digest"].as_str().unwrap());
     let none = server.get(&path(&subject)).await.is(200);
     assert_eq!(none.header("content-type"), media::OCI_INDEX);
     assert_eq!(none.json()["manifests"], json!([]));
 
     for (kind, name) in [("test/a", "1"), ("test/a", "2"), ("test/b", "3")] {
         let artifact = artifact(&subject, kind, name);
-        let put = server.put_manifest(R, digest_of(&artifact).as_ref(), &artifact).await.is(201);
-        assert_eq!(put.header("oci-subject"), subject["digest"].as_str().unwrap());
+        let put = server
+            .put_manifest(R, digest_of(&artifact).as_ref(), &artifact)
+            .await
+            .is(201);
+        assert_eq!(
+            put.header("oci-subject"),
+            subject["digest"].as_str().unwrap()
+        );
     }
     // By the type of the config, if it does not say what it is.
     let mut by_config = artifact(&subject, "", "4");
     by_config.as_object_mut().unwrap().remove("artifactType");
     by_config["config"]["mediaType"] = json!("test/config");
-    server.put_manifest(R, "by-config", &by_config).await.is(201);
+    server
+        .put_manifest(R, "by-config", &by_config)
+        .await
+        .is(201);
     // An index refers too.
     let index = json!({
         "schemaVersion": 2, "mediaType": media::OCI_INDEX, "artifactType": "test/a",
@@ -316,64 +398,120 @@ async fn discovery_of_referrers() {
     server.put_manifest(R, "an-index", &index).await.is(201);
     // To something that is not there.
     let early = artifact(&missing, "test/a", "6");
-    server.put_manifest(R, digest_of(&early).as_ref(), &early).await.is(201);
+    server
+        .put_manifest(R, digest_of(&early).as_ref(), &early)
+        .await
+        .is(201);
 
     let all = server.get(&path(&subject)).await.is(200).json();
     let all = all["manifests"].as_array().unwrap();
     assert_eq!(all.len(), 5);
-    let found = |name: &str| all.iter().find(|one| one["annotations"]["name"] == name).unwrap();
+    let found = |name: &str| {
+        all.iter()
+            .find(|one| one["annotations"]["name"] == name)
+            .unwrap()
+    };
     assert_eq!(found("1")["artifactType"], "test/a");
     assert_eq!(found("4")["artifactType"], "test/config");
     assert_eq!(found("5")["mediaType"], media::OCI_INDEX);
-    let only = server.get(&with(&path(&subject), "artifactType", "test%2Fa")).await.is(200);
+    let only = server
+        .get(&with(&path(&subject), "artifactType", "test%2Fa"))
+        .await
+        .is(200);
     assert_eq!(only.header("oci-filters-applied"), "artifactType");
     assert_eq!(only.json()["manifests"].as_array().unwrap().len(), 3);
     let page = server.get(&with(&path(&subject), "n", 3)).await.is(200);
     assert_eq!(page.json()["manifests"].as_array().unwrap().len(), 3);
-    let next = page.header("link").trim_start_matches('<').split('>').next().unwrap().to_owned();
+    let next = page
+        .header("link")
+        .trim_start_matches('<')
+        .split('>')
+        .next()
+        .unwrap()
+        .to_owned();
     let rest = server.get(&next).await.is(200);
     assert_eq!(rest.json()["manifests"].as_array().unwrap().len(), 2);
     assert_eq!(rest.header("link"), "");
     let early_list = server.get(&path(&missing)).await.is(200).json();
     assert_eq!(early_list["manifests"].as_array().unwrap().len(), 1);
     // A deleted one is not listed.
-    server.delete(&format!("/v2/{R}/manifests/{}", digest_of(&early))).await.is(202);
+    server
+        .delete(&format!("/v2/{R}/manifests/{}", digest_of(&early)))
+        .await
+        .is(202);
     let early_list = server.get(&path(&missing)).await.is(200).json();
     assert_eq!(early_list["manifests"], json!([]));
-    server.get(&format!("/v2/{R}/referrers/latest")).await.fails(400, "DIGEST_INVALID");
+    server
+        .get(&format!("/v2/{R}/referrers/latest"))
+        .await
+        .fails(400, "DIGEST_INVALID");
 }
 
 #[tokio::test]
 async fn management() {
     let server = Server::start().await;
     let (manifest_value, digest) = server.image(R, "tagtest0", b"layer").await;
-    server.put_manifest(R, "tagtest1", &manifest_value).await.is(201);
-    server.put_manifest(R, "tagtest2", &manifest_value).await.is(201);
+    server
+        .put_manifest(R, "tagtest1", &manifest_value)
+        .await
+        .is(201);
+    server
+        .put_manifest(R, "tagtest2", &manifest_value)
+        .await
+        .is(201);
     let layer = digest::sha256(b"layer");
     let manifests = format!("/v2/{R}/manifests");
 
-    server.delete(&format!("{manifests}/tagtest0")).await.is(202);
+    server
+        .delete(&format!("{manifests}/tagtest0"))
+        .await
+        .is(202);
     server.head(&format!("{manifests}/tagtest0")).await.is(404);
-    server.delete(&format!("{manifests}/tagtest0")).await.fails(404, "MANIFEST_UNKNOWN");
+    server
+        .delete(&format!("{manifests}/tagtest0"))
+        .await
+        .fails(404, "MANIFEST_UNKNOWN");
     server.get(&format!("{manifests}/{digest}")).await.is(200);
     // A part of an image stays as long as the image.
     let refused = server.delete(&format!("/v2/{R}/blobs/{layer}")).await;
     refused.fails(405, "UNSUPPORTED");
     // With the manifest, its tags.
-    server.delete(&format!("{manifests}/{digest}")).await.is(202);
+    server
+        .delete(&format!("{manifests}/{digest}"))
+        .await
+        .is(202);
     server.get(&format!("{manifests}/{digest}")).await.is(404);
     server.get(&format!("{manifests}/tagtest1")).await.is(404);
-    let list = server.get(&format!("/v2/{R}/tags/list")).await.is(200).json();
+    let list = server
+        .get(&format!("/v2/{R}/tags/list"))
+        .await
+        .is(200)
+        .json();
     assert_eq!(list["tags"], json!([]));
-    server.delete(&format!("{manifests}/{digest}")).await.fails(404, "MANIFEST_UNKNOWN");
+    server
+        .delete(&format!("{manifests}/{digest}"))
+        .await
+        .fails(404, "MANIFEST_UNKNOWN");
 
     // A blob that was deleted here is not here, though it is elsewhere.
     server.blob("conformance/other", b"layer").await;
-    server.delete(&format!("/v2/{R}/blobs/{layer}")).await.is(202);
+    server
+        .delete(&format!("/v2/{R}/blobs/{layer}"))
+        .await
+        .is(202);
     server.head(&format!("/v2/{R}/blobs/{layer}")).await.is(404);
-    server.get(&format!("/v2/{R}/blobs/{layer}")).await.fails(404, "BLOB_UNKNOWN");
-    server.delete(&format!("/v2/{R}/blobs/{layer}")).await.fails(404, "BLOB_UNKNOWN");
-    server.get(&format!("/v2/conformance/other/blobs/{layer}")).await.is(200);
+    server
+        .get(&format!("/v2/{R}/blobs/{layer}"))
+        .await
+        .fails(404, "BLOB_UNKNOWN");
+    server
+        .delete(&format!("/v2/{R}/blobs/{layer}"))
+        .await
+        .fails(404, "BLOB_UNKNOWN");
+    server
+        .get(&format!("/v2/conformance/other/blobs/{layer}"))
+        .await
+        .is(200);
     server.blob(R, b"layer").await;
     server.get(&format!("/v2/{R}/blobs/{layer}")).await.is(200);
 }

@@ -158,7 +158,10 @@ async fn what_is_pulled_is_fetched_once_and_served_without_the_upstream() {
         assert_eq!(got.header("docker-content-digest"), digest.to_string());
         server.head(&layer).await.is(200);
         assert_eq!(server.get(&layer).await.is(200).body, "layer");
-        server.get(&format!("/v2/hub/app/manifests/{digest}")).await.is(200);
+        server
+            .get(&format!("/v2/hub/app/manifests/{digest}"))
+            .await
+            .is(200);
     }
     let counts = (&upstream.resolved, &upstream.read);
     assert_eq!(counts.0.load(Ordering::Relaxed), 1);
@@ -167,7 +170,10 @@ async fn what_is_pulled_is_fetched_once_and_served_without_the_upstream() {
     assert_eq!(server.get(&layer).await.is(200).body, "layer");
     server.get("/v2/hub/app/manifests/v1").await.is(200);
     // What was never asked for cannot be had.
-    server.get("/v2/hub/app/manifests/v2").await.fails(503, "UNAVAILABLE");
+    server
+        .get("/v2/hub/app/manifests/v2")
+        .await
+        .fails(503, "UNAVAILABLE");
     let list = server.registry.images(None, None, 10).await.unwrap();
     assert_eq!(list.images[0].repository, "hub/app");
 }
@@ -179,10 +185,16 @@ async fn an_old_tag_is_asked_for_again_and_served_with_a_warning_if_nobody_answe
     let server = mirror(&upstream, Duration::ZERO).await;
     let path = "/v2/hub/app/manifests/latest";
     let digest_of = |reply: &common::Reply| reply.header("docker-content-digest").to_owned();
-    assert_eq!(digest_of(&server.get(path).await.is(200)), first.to_string());
+    assert_eq!(
+        digest_of(&server.get(path).await.is(200)),
+        first.to_string()
+    );
     let second = upstream.image("latest", b"second");
     let got = server.get(path).await.is(200);
-    assert_eq!((digest_of(&got), got.header("warning")), (second.to_string(), ""));
+    assert_eq!(
+        (digest_of(&got), got.header("warning")),
+        (second.to_string(), "")
+    );
     upstream.away.store(true, Ordering::Relaxed);
     let got = server.get(path).await.is(200);
     assert_eq!(digest_of(&got), second.to_string());
@@ -196,8 +208,13 @@ async fn an_old_tag_is_asked_for_again_and_served_with_a_warning_if_nobody_answe
 async fn a_mirror_is_only_pulled_from() {
     let upstream = Arc::new(Upstream::default());
     let server = mirror(&upstream, HOUR).await;
-    server.post("/v2/hub/app/blobs/uploads/").await.fails(405, "UNSUPPORTED");
-    let put = server.put_manifest("hub/app", "v1", &manifest(b"{}", &[])).await;
+    server
+        .post("/v2/hub/app/blobs/uploads/")
+        .await
+        .fails(405, "UNSUPPORTED");
+    let put = server
+        .put_manifest("hub/app", "v1", &manifest(b"{}", &[]))
+        .await;
     put.fails(405, "UNSUPPORTED");
     // A name that only begins like it is another.
     server.image("hubris/app", "v1", b"layer").await;
@@ -217,7 +234,10 @@ async fn many_who_want_one_blob_share_one_fetch() {
     let mut pulls = Vec::new();
     for _ in 0..5 {
         let request = http::Request::get(&path).body(http_body_util::Empty::<Bytes>::new());
-        let response = server.registry.handle(request.unwrap(), &Identity::anonymous()).await;
+        let response = server
+            .registry
+            .handle(request.unwrap(), &Identity::anonymous())
+            .await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-length"], "3000000");
         pulls.push(tokio::spawn(response.into_body().collect()));
@@ -235,13 +255,22 @@ async fn a_blob_that_is_not_what_it_should_be_is_not_kept() {
     let upstream = Arc::new(Upstream::default());
     upstream.image("v1", b"layer");
     let layer = digest::sha256(b"layer");
-    upstream.blobs.lock().insert(layer.clone(), b"loyer".to_vec());
+    upstream
+        .blobs
+        .lock()
+        .insert(layer.clone(), b"loyer".to_vec());
     let server = mirror(&upstream, HOUR).await;
     server.get("/v2/hub/app/manifests/v1").await.is(200);
     let path = format!("/v2/hub/app/blobs/{layer}");
     // A part of it is only served when all of it is here and verified.
     let part = [("range", "bytes=0-1")];
-    server.send("GET", &path, &part, "").await.fails(503, "UNAVAILABLE");
+    server
+        .send("GET", &path, &part, "")
+        .await
+        .fails(503, "UNAVAILABLE");
     upstream.blobs.lock().insert(layer, b"layer".to_vec());
-    assert_eq!(server.send("GET", &path, &part, "").await.is(206).body, "la");
+    assert_eq!(
+        server.send("GET", &path, &part, "").await.is(206).body,
+        "la"
+    );
 }

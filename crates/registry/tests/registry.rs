@@ -56,7 +56,10 @@ impl Access for Owners {
         };
         match allowed {
             true => Decision::Allow,
-            false => Decision::Deny(format!("{} of {repository} is not allowed", action.as_str())),
+            false => Decision::Deny(format!(
+                "{} of {repository} is not allowed",
+                action.as_str()
+            )),
         }
     }
 
@@ -100,10 +103,22 @@ async fn only_who_may_gets_anything_and_the_others_are_told_how() {
         ("DELETE", format!("/v2/team/app/blobs/{digest}")),
         ("GET", format!("/v2/team/app/referrers/{digest}")),
         ("POST", "/v2/team/app/blobs/uploads/".to_owned()),
-        ("GET", format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48))),
-        ("PATCH", format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48))),
-        ("PUT", format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48))),
-        ("DELETE", format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48))),
+        (
+            "GET",
+            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48)),
+        ),
+        (
+            "PATCH",
+            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48)),
+        ),
+        (
+            "PUT",
+            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48)),
+        ),
+        (
+            "DELETE",
+            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48)),
+        ),
     ];
     for (method, path) in &requests {
         let reply = server.send(method, path, &[], "").await.is(401);
@@ -119,11 +134,19 @@ async fn only_who_may_gets_anything_and_the_others_are_told_how() {
     let other = bearer("other");
     let other = [("authorization", other.as_str())];
     server.send("GET", "/v2/", &other, "").await.is(200);
-    let denied = server.send("GET", "/v2/team/app/tags/list", &other, "").await;
+    let denied = server
+        .send("GET", "/v2/team/app/tags/list", &other, "")
+        .await;
     denied.fails(403, "DENIED");
     // Anybody pulls what is public, but does not push it.
-    server.get("/v2/public/app/tags/list").await.fails(404, "NAME_UNKNOWN");
-    server.post("/v2/public/app/blobs/uploads/").await.fails(401, "UNAUTHORIZED");
+    server
+        .get("/v2/public/app/tags/list")
+        .await
+        .fails(404, "NAME_UNKNOWN");
+    server
+        .post("/v2/public/app/blobs/uploads/")
+        .await
+        .fails(401, "UNAUTHORIZED");
 }
 
 #[tokio::test]
@@ -142,13 +165,21 @@ async fn a_client_without_a_name_gets_a_token_for_what_is_public() {
     let token = server.get("/v2/token?service=mosaic").await.is(200).json();
     let token = bearer(token["token"].as_str().unwrap());
     let with_token = [("authorization", token.as_str())];
-    let public = server.send("GET", "/v2/public/app/tags/list", &with_token, "").await;
+    let public = server
+        .send("GET", "/v2/public/app/tags/list", &with_token, "")
+        .await;
     public.fails(404, "NAME_UNKNOWN");
-    let other = server.send("GET", "/v2/team/app/tags/list", &with_token, "").await;
+    let other = server
+        .send("GET", "/v2/team/app/tags/list", &with_token, "")
+        .await;
     other.fails(401, "UNAUTHORIZED");
     // A password is a token.
     let secret = [("authorization", "Basic dXNlcjpzZWNyZXQ=")];
-    let token = server.send("GET", "/v2/token", &secret, "").await.is(200).json();
+    let token = server
+        .send("GET", "/v2/token", &secret, "")
+        .await
+        .is(200)
+        .json();
     assert_eq!(token["token"], "secret");
     let wrong = [("authorization", "Basic dXNlcjp3cm9uZw==")];
     server.send("GET", "/v2/token", &wrong, "").await.is(401);
@@ -188,10 +219,17 @@ async fn a_blob_of_another_repository_is_there_for_those_who_may_read_it() {
     server.send("POST", &mount, &team, "").await.is(202);
     // A push needs to upload no shared base.
     server.send("HEAD", &head(&shared), &team, "").await.is(200);
-    server.send("PUT", path, &kind, image.to_string()).await.is(201);
+    server
+        .send("PUT", path, &kind, image.to_string())
+        .await
+        .is(201);
     let got = server.send("GET", &head(&shared), &team, "").await.is(200);
     assert_eq!(got.body, "shared layer");
-    let catalog = server.send("GET", "/v2/_catalog", &team, "").await.is(200).json();
+    let catalog = server
+        .send("GET", "/v2/_catalog", &team, "")
+        .await
+        .is(200)
+        .json();
     assert_eq!(catalog["repositories"], json!(["team/app"]));
     server.get("/v2/_catalog").await.fails(401, "UNAUTHORIZED");
 }
@@ -205,8 +243,14 @@ async fn a_namespace_has_as_many_bytes_as_it_may() {
     let layer = [7; 300];
     let more = [8; 300];
     for bytes in [&layer[..], &more[..], b"{}"] {
-        let path = format!("/v2/small/app/blobs/uploads/?digest={}", digest::sha256(bytes));
-        server.send("POST", &path, &small, bytes.to_vec()).await.is(201);
+        let path = format!(
+            "/v2/small/app/blobs/uploads/?digest={}",
+            digest::sha256(bytes)
+        );
+        server
+            .send("POST", &path, &small, bytes.to_vec())
+            .await
+            .is(201);
     }
     let first = manifest(b"{}", &[&layer]).to_string();
     let path = "/v2/small/app/manifests/first";
@@ -230,7 +274,9 @@ async fn manifests_that_cannot_be_are_refused_and_leave_nothing() {
         let server = &server;
         async move { server.put_manifest("r", "bad", &value).await }
     };
-    put(manifest(b"{}", &[b"absent"])).await.fails(404, "MANIFEST_BLOB_UNKNOWN");
+    put(manifest(b"{}", &[b"absent"]))
+        .await
+        .fails(404, "MANIFEST_BLOB_UNKNOWN");
     let absent = descriptor(media::OCI_MANIFEST, b"absent");
     let index = json!({ "schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": [absent] });
     put(index).await.fails(404, "MANIFEST_BLOB_UNKNOWN");
@@ -246,16 +292,32 @@ async fn manifests_that_cannot_be_are_refused_and_leave_nothing() {
     let kind = [("content-type", media::OCI_MANIFEST)];
     let path = "/v2/r/manifests/bad";
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    server.send("PUT", path, &kind, deep).await.fails(400, "MANIFEST_INVALID");
+    server
+        .send("PUT", path, &kind, deep)
+        .await
+        .fails(400, "MANIFEST_INVALID");
     let old = [("content-type", media::DOCKER_SCHEMA_1)];
     let schema_1 = json!({ "schemaVersion": 1 }).to_string();
-    server.send("PUT", path, &old, schema_1).await.fails(400, "MANIFEST_INVALID");
+    server
+        .send("PUT", path, &old, schema_1)
+        .await
+        .fails(400, "MANIFEST_INVALID");
     let reference = "/v2/r/manifests/-not-a-tag";
     let good = manifest(b"{}", &[]).to_string();
-    server.send("PUT", reference, &kind, good).await.fails(400, "TAG_INVALID");
+    server
+        .send("PUT", reference, &kind, good)
+        .await
+        .fails(400, "TAG_INVALID");
     // An index in an index in an index and so on.
     let mut inner = manifest(b"{}", &[]);
-    server.put_manifest("r", digest::sha256(inner.to_string().as_bytes()).as_ref(), &inner).await.is(201);
+    server
+        .put_manifest(
+            "r",
+            digest::sha256(inner.to_string().as_bytes()).as_ref(),
+            &inner,
+        )
+        .await
+        .is(201);
     let mut depth = 0;
     loop {
         let media_type = inner["mediaType"].as_str().unwrap();
@@ -282,7 +344,9 @@ async fn an_upload_that_breaks_off_goes_on_where_it_was() {
     let location = begun.header("location").to_owned();
     let whole: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
     let sent = 1_234_567;
-    let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
     let head = format!(
         "PATCH {location} HTTP/1.1\r\nhost: r\r\ncontent-length: {}\r\n\r\n",
         whole.len()
@@ -298,9 +362,15 @@ async fn an_upload_that_breaks_off_goes_on_where_it_was() {
     // Another server on the same directory would not know its hash: neither does this one after a restart.
     let range = format!("{sent}-{}", whole.len() - 1);
     let rest = [("content-range", range.as_str())];
-    server.send("PATCH", &location, &rest, whole[sent..].to_vec()).await.is(202);
+    server
+        .send("PATCH", &location, &rest, whole[sent..].to_vec())
+        .await
+        .is(202);
     let digest = digest::sha256(&whole);
-    server.send("PUT", &with(&location, "digest", &digest), &[], "").await.is(201);
+    server
+        .send("PUT", &with(&location, "digest", &digest), &[], "")
+        .await
+        .is(201);
     let got = server.get(&format!("/v2/r/blobs/{digest}")).await.is(200);
     assert!(got.body == whole);
 }
@@ -315,11 +385,20 @@ async fn an_upload_is_for_one_repository_and_within_its_bounds() {
     let begun = server.post("/v2/one/blobs/uploads/").await.is(202);
     let location = begun.header("location");
     let elsewhere = location.replace("/v2/one/", "/v2/two/");
-    server.send("PATCH", &elsewhere, &[], "x").await.fails(404, "BLOB_UPLOAD_UNKNOWN");
+    server
+        .send("PATCH", &elsewhere, &[], "x")
+        .await
+        .fails(404, "BLOB_UPLOAD_UNKNOWN");
     // The range says less than what comes.
     let range = [("content-range", "0-2")];
-    server.send("PATCH", location, &range, "four").await.fails(400, "SIZE_INVALID");
-    server.send("PATCH", location, &[], "more than ten bytes").await.fails(413, "SIZE_INVALID");
+    server
+        .send("PATCH", location, &range, "four")
+        .await
+        .fails(400, "SIZE_INVALID");
+    server
+        .send("PATCH", location, &[], "more than ten bytes")
+        .await
+        .fails(413, "SIZE_INVALID");
     server.get(location).await.fails(404, "BLOB_UPLOAD_UNKNOWN");
     let begun = server.post("/v2/one/blobs/uploads/").await.is(202);
     let nothing = server.send("PUT", begun.header("location"), &[], "").await;
@@ -331,7 +410,10 @@ async fn what_is_begun_is_ended_by_another_process() {
     let server = Server::start().await;
     let begun = server.post("/v2/r/blobs/uploads/").await.is(202);
     let location = begun.header("location").to_owned();
-    server.send("PATCH", &location, &[], "first, ").await.is(202);
+    server
+        .send("PATCH", &location, &[], "first, ")
+        .await
+        .is(202);
     let (manifest, _) = server.image("r", "v1", b"layer").await;
     let mut server = server;
     let empty = tempfile::tempdir().unwrap();
@@ -347,7 +429,10 @@ async fn what_is_begun_is_ended_by_another_process() {
     let server = Server::start_in(directory, Settings::default(), access, Arc::new(Anybody)).await;
     server.send("PATCH", &location, &[], "second").await.is(202);
     let digest = digest::sha256(b"first, second");
-    server.send("PUT", &with(&location, "digest", &digest), &[], "").await.is(201);
+    server
+        .send("PUT", &with(&location, "digest", &digest), &[], "")
+        .await
+        .is(201);
     let got = server.get("/v2/r/manifests/v1").await.is(200);
     assert_eq!(got.json(), manifest);
 }
@@ -377,9 +462,19 @@ async fn what_nothing_names_goes_when_its_time_is_over() {
     let (_, dropped) = server.image("r", "dropped", &[2; 1000]).await;
     server.blob("r", &[3; 1000]).await;
     let begun = server.post("/v2/r/blobs/uploads/").await.is(202);
-    server.send("PATCH", begun.header("location"), &[], vec![4; 1000]).await.is(202);
-    assert_eq!(server.registry.collect().await.unwrap().bytes, 0, "all is young");
-    server.delete(&format!("/v2/r/manifests/{dropped}")).await.is(202);
+    server
+        .send("PATCH", begun.header("location"), &[], vec![4; 1000])
+        .await
+        .is(202);
+    assert_eq!(
+        server.registry.collect().await.unwrap().bytes,
+        0,
+        "all is young"
+    );
+    server
+        .delete(&format!("/v2/r/manifests/{dropped}"))
+        .await
+        .is(202);
     while bytes_in(&registry) > with_kept {
         server.registry.collect().await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -399,7 +494,11 @@ async fn images_are_listed_and_watched() {
     let (_, digest) = server.image("team/app", "v1", b"layer").await;
     server.image("solo", "v1", b"layer").await;
     let list = server.registry.images(None, None, 10).await.unwrap();
-    let names: Vec<_> = list.images.iter().map(|one| (one.repository.as_str(), one.tag.as_str())).collect();
+    let names: Vec<_> = list
+        .images
+        .iter()
+        .map(|one| (one.repository.as_str(), one.tag.as_str()))
+        .collect();
     assert_eq!(names, [("solo", "v1"), ("team/app", "v1")]);
     let app = &list.images[1];
     assert_eq!((&app.digest, app.layers, app.pulled), (&digest, 1, None));
@@ -415,9 +514,18 @@ async fn images_are_listed_and_watched() {
     }
     assert!(matches!(&told[0], ImageEvent::Applied(image) if image.pulled.is_some()));
     assert!(matches!(&told[1], ImageEvent::Removed { repository, .. } if repository == "solo"));
-    let page = server.registry.images(Some(("solo", "v1")), Some(list.revision), 10).await.unwrap();
+    let page = server
+        .registry
+        .images(Some(("solo", "v1")), Some(list.revision), 10)
+        .await
+        .unwrap();
     assert_eq!(page.images.len(), 1);
-    let image = server.registry.image("team/app", "v1").await.unwrap().unwrap();
+    let image = server
+        .registry
+        .image("team/app", "v1")
+        .await
+        .unwrap()
+        .unwrap();
     assert!(image.pulled.is_some());
 }
 
@@ -429,7 +537,9 @@ async fn a_signature_is_found_by_its_tag_and_as_a_referrer() {
     let random = ring::rand::SystemRandom::new();
     let pkcs8 = ring::signature::Ed25519KeyPair::generate_pkcs8(&random).unwrap();
     let pair = ring::signature::Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
-    let info = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let info = [
+        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+    ];
     let key = PublicKey::from_der(&[&info[..], pair.public_key().as_ref()].concat()).unwrap();
     server.blob("r", b"{}").await;
     for as_referrer in [false, true] {

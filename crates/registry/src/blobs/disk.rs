@@ -26,14 +26,12 @@ use parking_lot::Mutex;
 use rustix::fs::{Advice, FlockOperation};
 use tokio::task::JoinHandle;
 
-use super::{Blobs, BlobsError, ByteStream, Result, Stat, UploadId};
+use super::{Blobs, BlobsError, ByteStream, Result, SILENCE, Stat, UploadId};
 
 /// What is gathered of an upload before it is hashed and written.
 const WRITE_PIECE: usize = 512 << 10;
 /// What is read at once for a download.
 const READ_PIECE: usize = 256 << 10;
-/// A client that sends nothing for so long is given up; it can go on later.
-const SILENCE: Duration = Duration::from_secs(60);
 /// How long a request waits for another one to the same upload, whose client may be gone without our knowing.
 const TURN: Duration = Duration::from_secs(10);
 /// The most uploads that are under way.
@@ -120,7 +118,9 @@ impl Inner {
     /// A name in the uploads' directory that nobody else has, for a file on its way.
     fn passing_path(&self, what: &str) -> PathBuf {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
-        self.directory.join("uploads").join(format!("{what}.{number}"))
+        self.directory
+            .join("uploads")
+            .join(format!("{what}.{number}"))
     }
 
     fn upload(&self, id: &UploadId) -> Result<Upload> {
@@ -166,7 +166,10 @@ impl Inner {
         *state = end.map(|end| end.hasher);
         let length = state.as_ref().map(Hasher::length);
         drop(state);
-        if matches!(outcome, Err(BlobsError::Full { .. } | BlobsError::TooLarge { .. })) {
+        if matches!(
+            outcome,
+            Err(BlobsError::Full { .. } | BlobsError::TooLarge { .. })
+        ) {
             self.discard(id)?;
         }
         outcome?;
@@ -223,7 +226,9 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 fn seconds(time: io::Result<SystemTime>) -> u64 {
-    let since = time.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let since = time
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |since| since.as_secs())
 }
 
@@ -547,7 +552,9 @@ fn read_ahead(file: File, range: Range<u64>) -> ByteStream {
         let next = next.clone();
         async move {
             let (read, rest) = state?;
-            let piece = read.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+            let piece = read
+                .await
+                .unwrap_or_else(|error| Err(io::Error::other(error)));
             let following = if piece.is_ok() { next(rest) } else { None };
             Some((piece, following))
         }
@@ -574,7 +581,8 @@ fn list(blobs: &Path, after: Option<&Digest>, limit: usize) -> Result<Vec<(Diges
         for first in 0..=u8::MAX {
             let first = format!("{first:02x}");
             // The last name that begins so; a whole directory before `after` is not opened.
-            if after.is_some_and(|after| format!("{algorithm}:{first}g").as_str() < after.as_ref()) {
+            if after.is_some_and(|after| format!("{algorithm}:{first}g").as_str() < after.as_ref())
+            {
                 continue;
             }
             let directory = blobs.join(algorithm).join(first);

@@ -5,16 +5,22 @@
 //! *discarded*. Placing leaves the upload as it is, so that it can be done again if the collector came between.
 
 mod disk;
+mod objects;
 
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use mosaic_image::{Digest, digest};
 
 pub use self::disk::Disk;
+pub use self::objects::Objects;
+
+/// A client that sends nothing for so long is given up; it can go on later.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Bytes on their way.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
@@ -87,7 +93,9 @@ impl BlobsError {
     pub(crate) fn io(action: &'static str, what: impl fmt::Display, source: io::Error) -> Self {
         let what = what.to_string();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { action, what },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Full { action, what }
+            }
             _ => Self::Failed {
                 action,
                 what,
@@ -224,7 +232,13 @@ mod tests {
         assert_eq!(UploadId::parse(id.as_str()), Some(id.clone()));
         assert!(id.is_for("team/app"));
         assert!(!id.is_for("team/other"));
-        for text in ["", "../../etc/passwd", &id.as_str()[1..], "ü", &id.as_str().to_uppercase()] {
+        for text in [
+            "",
+            "../../etc/passwd",
+            &id.as_str()[1..],
+            "ü",
+            &id.as_str().to_uppercase(),
+        ] {
             assert_eq!(UploadId::parse(text), None, "{text}");
         }
     }

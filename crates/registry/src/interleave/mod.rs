@@ -34,10 +34,23 @@ enum Job {
         tag: u8,
     },
     /// Pushes an index of an image, which is pushed before it.
-    PushIndex { repository: usize, blob: u8, tag: u8 },
-    DeleteManifest { repository: usize, blobs: Vec<u8> },
-    DeleteBlob { repository: usize, blob: u8 },
-    DeleteTag { repository: usize, tag: u8 },
+    PushIndex {
+        repository: usize,
+        blob: u8,
+        tag: u8,
+    },
+    DeleteManifest {
+        repository: usize,
+        blobs: Vec<u8>,
+    },
+    DeleteBlob {
+        repository: usize,
+        blob: u8,
+    },
+    DeleteTag {
+        repository: usize,
+        tag: u8,
+    },
     Collect,
 }
 
@@ -46,10 +59,17 @@ enum Job {
 enum Happening {
     Starts(Job),
     /// One of those that run makes some steps.
-    Runs { who: usize, steps: u8 },
+    Runs {
+        who: usize,
+        steps: u8,
+    },
     /// One of those that run is killed.
-    Dies { who: usize },
-    Passes { seconds: u64 },
+    Dies {
+        who: usize,
+    },
+    Passes {
+        seconds: u64,
+    },
 }
 
 fn job() -> impl Strategy<Value = Job> {
@@ -102,7 +122,12 @@ fn index_bytes(blob: u8) -> Bytes {
     Bytes::from(format!("index of {blob}"))
 }
 
-fn record(bytes: &Bytes, blobs: Vec<Reference>, manifests: Vec<Reference>, now: u64) -> ManifestRecord {
+fn record(
+    bytes: &Bytes,
+    blobs: Vec<Reference>,
+    manifests: Vec<Reference>,
+    now: u64,
+) -> ManifestRecord {
     ManifestRecord {
         media_type: String::new(),
         size: bytes.len() as u64,
@@ -175,7 +200,12 @@ impl World {
         self.clock.0.load(Ordering::Relaxed) & 1 == 1
     }
 
-    async fn upload(&self, metadata: &Metadata, repository: &str, blob: u8) -> Result<(), MetadataError> {
+    async fn upload(
+        &self,
+        metadata: &Metadata,
+        repository: &str,
+        blob: u8,
+    ) -> Result<(), MetadataError> {
         let (bytes, digest) = (blob_bytes(blob), blob_digest(blob));
         let held = metadata.hold(repository, &digest, &|_: &str| true).await?;
         if held.is_some() {
@@ -185,7 +215,12 @@ impl World {
         let grown = (bytes.clone(), metadata.now());
         self.blobs.uploads.lock().insert(id.clone(), grown);
         let kept = metadata
-            .keep(&digest, bytes.len() as u64, Source::Upload(&id), Some(repository))
+            .keep(
+                &digest,
+                bytes.len() as u64,
+                Source::Upload(&id),
+                Some(repository),
+            )
             .await;
         match kept {
             // It lay there for so long that it was taken for abandoned.
@@ -255,7 +290,8 @@ impl World {
                 tag,
             } => {
                 let repository = REPOSITORIES[*repository];
-                self.push_image(metadata, repository, blobs, Some(*tag)).await
+                self.push_image(metadata, repository, blobs, Some(*tag))
+                    .await
             }
             Job::PushIndex {
                 repository,
@@ -263,28 +299,42 @@ impl World {
                 tag,
             } => {
                 let repository = REPOSITORIES[*repository];
-                self.push_image(metadata, repository, &[*blob], None).await?;
+                self.push_image(metadata, repository, &[*blob], None)
+                    .await?;
                 let image = reference(&image_bytes(&[*blob]));
                 let bytes = index_bytes(*blob);
                 let record = record(&bytes, Vec::new(), vec![image], metadata.now());
-                self.push(metadata, repository, bytes, record, Some(*tag)).await
+                self.push(metadata, repository, bytes, record, Some(*tag))
+                    .await
             }
             Job::DeleteManifest { repository, blobs } => {
                 self.clock.0.fetch_or(1, Ordering::Relaxed);
                 let digest = digest::sha256(&image_bytes(blobs));
                 let repository = REPOSITORIES[*repository];
-                metadata.remove_manifest(repository, &digest).await.map(drop)
+                metadata
+                    .remove_manifest(repository, &digest)
+                    .await
+                    .map(drop)
             }
             Job::DeleteBlob { repository, blob } => {
                 self.clock.0.fetch_or(1, Ordering::Relaxed);
                 let repository = REPOSITORIES[*repository];
-                metadata.remove_blob(repository, &blob_digest(*blob)).await.map(drop)
+                metadata
+                    .remove_blob(repository, &blob_digest(*blob))
+                    .await
+                    .map(drop)
             }
             Job::DeleteTag { repository, tag } => {
                 let repository = REPOSITORIES[*repository];
-                metadata.remove_tag(repository, &format!("v{tag}")).await.map(drop)
+                metadata
+                    .remove_tag(repository, &format!("v{tag}"))
+                    .await
+                    .map(drop)
             }
-            Job::Collect => Collector::new(metadata.clone(), GRACE).run().await.map(drop),
+            Job::Collect => Collector::new(metadata.clone(), GRACE)
+                .run()
+                .await
+                .map(drop),
         }
     }
 
@@ -305,7 +355,8 @@ impl World {
         let there = |digest: &Digest| {
             let record = blobs.iter().find(|(key, _)| *key == keys::blob(digest));
             assert!(
-                record.is_some_and(|(_, record)| record.deleting.is_none()) && self.blobs.has(digest),
+                record.is_some_and(|(_, record)| record.deleting.is_none())
+                    && self.blobs.has(digest),
                 "{digest}: {record:?}, bytes: {}",
                 self.blobs.has(digest)
             );
@@ -341,7 +392,11 @@ impl World {
                 named.push(blob.digest.clone());
                 let link = keys::link(&blob.digest, repository);
                 let links = self.records::<LinkRecord>(&link);
-                assert_eq!(links.len(), 1, "{key} names a blob that its repository does not have");
+                assert_eq!(
+                    links.len(),
+                    1,
+                    "{key} names a blob that its repository does not have"
+                );
             }
             for image in &manifest.manifests {
                 let key = keys::manifest(repository, &image.digest);
@@ -364,7 +419,10 @@ impl World {
             assert!(named.contains(&digest), "nothing names {digest}");
         }
         for digest in self.blobs.content.lock().keys() {
-            assert!(named.iter().any(|named| named.as_ref() == digest), "bytes of {digest}");
+            assert!(
+                named.iter().any(|named| named.as_ref() == digest),
+                "bytes of {digest}"
+            );
         }
         assert!(self.blobs.uploads.lock().is_empty());
     }

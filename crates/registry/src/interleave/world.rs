@@ -173,13 +173,7 @@ impl Blobs for TestBlobs {
         Ok(upload.0.len() as u64)
     }
 
-    async fn append(
-        &self,
-        _: &UploadId,
-        _: Option<u64>,
-        _: u64,
-        _: ByteStream,
-    ) -> Result<u64> {
+    async fn append(&self, _: &UploadId, _: Option<u64>, _: u64, _: ByteStream) -> Result<u64> {
         Ok(0)
     }
 
@@ -189,7 +183,11 @@ impl Blobs for TestBlobs {
 
     async fn seal(&self, id: &UploadId, expected: &Digest) -> Result<u64> {
         let length = self.length(id).await?;
-        let found = self.uploads.lock().get(id).map(|(bytes, _)| digest::sha256(bytes));
+        let found = self
+            .uploads
+            .lock()
+            .get(id)
+            .map(|(bytes, _)| digest::sha256(bytes));
         assert_eq!(found.as_ref(), Some(expected));
         Ok(length)
     }
@@ -212,6 +210,9 @@ impl Blobs for TestBlobs {
     async fn uploads(&self) -> Result<Vec<(UploadId, u64)>> {
         step().await;
         let uploads = self.uploads.lock();
-        Ok(uploads.iter().map(|(id, (_, at))| (id.clone(), *at)).collect())
+        Ok(uploads
+            .iter()
+            .map(|(id, (_, at))| (id.clone(), *at))
+            .collect())
     }
 }

@@ -143,9 +143,18 @@ mod tests {
             Judgement::Young,
             "the grace has to be over, not only reached"
         );
-        assert_eq!(judge(&record(0, None), 101, GRACE, 10), Judgement::Candidate);
-        assert_eq!(judge(&record(0, Some(95)), 101, GRACE, 10), Judgement::Taken);
-        assert_eq!(judge(&record(0, Some(91)), 101, GRACE, 10), Judgement::Resume);
+        assert_eq!(
+            judge(&record(0, None), 101, GRACE, 10),
+            Judgement::Candidate
+        );
+        assert_eq!(
+            judge(&record(0, Some(95)), 101, GRACE, 10),
+            Judgement::Taken
+        );
+        assert_eq!(
+            judge(&record(0, Some(91)), 101, GRACE, 10),
+            Judgement::Resume
+        );
         // A clock that went back makes nothing old.
         assert_eq!(judge(&record(500, None), 101, GRACE, 10), Judgement::Young);
     }

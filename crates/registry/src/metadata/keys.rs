@@ -5,9 +5,7 @@
 
 use mosaic_image::Digest;
 
-/// All keys of the registry start with this, and nothing else does.
-pub(crate) const PREFIX: &str = "/mosaic-registry/";
-/// Records of blobs.
+/// Records of blobs. All keys of the registry start with `/mosaic-registry/`, and nothing else does.
 pub(crate) const BLOBS: &str = "/mosaic-registry/blob/";
 /// Records of which repository has which blob, by blob.
 pub(crate) const LINKS: &str = "/mosaic-registry/link/";

@@ -23,8 +23,8 @@ use serde::de::DeserializeOwned;
 pub use self::decide::Grace;
 pub(crate) use self::decide::{Judgement, judge};
 pub(crate) use self::push::{Commit, Source};
-pub(crate) use self::remove::Removed;
 use self::record::{BlobRecord, LinkRecord, ManifestRecord, TagRecord};
+pub(crate) use self::remove::Removed;
 use crate::blobs::{Blobs, BlobsError};
 use crate::clock::Clock;
 
@@ -187,7 +187,12 @@ impl Metadata {
         Ok(written.is_some())
     }
 
-    async fn write(&self, key: &str, expect: Expect, value: Option<Bytes>) -> Result<Option<Revision>> {
+    async fn write(
+        &self,
+        key: &str,
+        expect: Expect,
+        value: Option<Bytes>,
+    ) -> Result<Option<Revision>> {
         let write = Write {
             key: key.into(),
             expect,

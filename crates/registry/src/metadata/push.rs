@@ -3,7 +3,9 @@
 use mosaic_image::Digest;
 use mosaic_store::Expect;
 
-use super::record::{BlobRecord, LinkRecord, ManifestRecord, Reference, ReferrerRecord, RepositoryRecord, TagRecord};
+use super::record::{
+    BlobRecord, LinkRecord, ManifestRecord, Reference, ReferrerRecord, RepositoryRecord, TagRecord,
+};
 use super::{LOOK, LOOKS, Metadata, MetadataError, Readable, Result, TRIES, decide, keys};
 use crate::blobs::UploadId;
 
@@ -55,7 +57,8 @@ impl Metadata {
                 }
                 decide::Touch::Enough => {}
                 decide::Touch::Write(record) => {
-                    let expect = stored.map_or(Expect::Absent, |stored| Expect::At(stored.revision));
+                    let expect =
+                        stored.map_or(Expect::Absent, |stored| Expect::At(stored.revision));
                     if !self.put(&key, expect, &record).await? {
                         continue;
                     }
@@ -280,7 +283,10 @@ impl Metadata {
                     committed: true,
                     ..stored.value
                 };
-                if !self.put(&key, Expect::At(stored.revision), &committed).await? {
+                if !self
+                    .put(&key, Expect::At(stored.revision), &committed)
+                    .await?
+                {
                     continue;
                 }
             }

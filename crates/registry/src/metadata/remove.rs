@@ -43,7 +43,11 @@ impl Metadata {
     }
 
     /// A manifest of a repository that names something.
-    pub(crate) async fn named_by(&self, repository: &str, digest: &Digest) -> Result<Option<Digest>> {
+    pub(crate) async fn named_by(
+        &self,
+        repository: &str,
+        digest: &Digest,
+    ) -> Result<Option<Digest>> {
         let prefix = keys::manifests(repository);
         self.find(&prefix, |entry| {
             let manifest = parse::<ManifestRecord>(entry)?.value;
@@ -72,7 +76,10 @@ impl Metadata {
                 since: self.now(),
                 removed: true,
             };
-            if !self.put(&key, Expect::At(stored.revision), &removed).await? {
+            if !self
+                .put(&key, Expect::At(stored.revision), &removed)
+                .await?
+            {
                 continue;
             }
             // A push that wrote its manifest meanwhile may have seen the link as it was.

@@ -71,7 +71,10 @@ impl Call<'_> {
     }
 
     /// The bytes, or the part of them that is asked for; none if there are none.
-    pub(super) async fn send_blob(&self, digest: &Digest) -> Result<Option<Response<Body>>, ApiError> {
+    pub(super) async fn send_blob(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<Response<Body>>, ApiError> {
         if self.is_current(digest) {
             let stat = self.registry.0.blobs.stat(digest).await?;
             return Ok(stat.map(|_| {
@@ -116,7 +119,11 @@ impl Call<'_> {
     }
 
     pub(super) async fn delete_blob(&self, digest: &Digest) -> Answer {
-        let removed = self.registry.0.metadata.remove_blob(self.repository, digest);
+        let removed = self
+            .registry
+            .0
+            .metadata
+            .remove_blob(self.repository, digest);
         match removed.await? {
             Removed::Done => Ok(answer(StatusCode::ACCEPTED, empty())),
             Removed::Absent => {

@@ -67,7 +67,10 @@ impl Call<'_> {
             let page = metadata
                 .list(&prefix, after.take(), PAGE.min(n - tags.len()))
                 .await?;
-            let found = page.entries.iter().filter_map(|entry| keys::parse_tag(&entry.key));
+            let found = page
+                .entries
+                .iter()
+                .filter_map(|entry| keys::parse_tag(&entry.key));
             tags.extend(found.map(|(_, tag)| tag.to_owned()));
             after = page.entries.last().map(|last| last.key.clone());
             more = page.remaining > 0 && after.is_some();
@@ -89,10 +92,14 @@ impl Call<'_> {
 
     pub(super) async fn referrers(&self, subject: &Digest) -> Answer {
         let metadata = &self.registry.0.metadata;
-        let filter = self.query("artifactType").filter(|filter| !filter.is_empty());
+        let filter = self
+            .query("artifactType")
+            .filter(|filter| !filter.is_empty());
         let n = wanted(self.head.uri.query(), REFERRERS_MAX)?.max(1);
         let prefix = keys::referrers(self.repository, subject);
-        let mut after = self.query("last").map(|last| format!("{prefix}{last}").into());
+        let mut after = self
+            .query("last")
+            .map(|last| format!("{prefix}{last}").into());
         let (mut shown, mut bytes, mut last) = (Vec::new(), 0, None);
         'pages: loop {
             let page = metadata.list(&prefix, after.take(), PAGE).await?;
@@ -167,7 +174,11 @@ impl Registry {
         let mut after = parameter(query, "last").map(|last| keys::repository(&last).into());
         let (mut names, mut more): (Vec<String>, bool) = (Vec::new(), n > 0);
         'pages: while more {
-            let page = self.0.metadata.list(keys::REPOSITORIES, after.take(), PAGE).await?;
+            let page = self
+                .0
+                .metadata
+                .list(keys::REPOSITORIES, after.take(), PAGE)
+                .await?;
             for entry in &page.entries {
                 let Some(name) = entry.key.strip_prefix(keys::REPOSITORIES) else {
                     continue;
@@ -187,7 +198,11 @@ impl Registry {
         }
         let mut response = json_answer(&json!({ "repositories": names }));
         if let Some(last) = names.last().filter(|_| more) {
-            set(&mut response, header::LINK, &next("/v2/_catalog", n, last, ""));
+            set(
+                &mut response,
+                header::LINK,
+                &next("/v2/_catalog", n, last, ""),
+            );
         }
         Ok(response)
     }

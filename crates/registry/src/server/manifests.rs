@@ -81,7 +81,10 @@ impl Call<'_> {
         let record = self.registry.record(self.repository, &document).await?;
         let referrer = referrer(&document)?;
         if let Some(limit) = self.registry.0.access.quota(namespace(self.repository)) {
-            let new = record.blobs.iter().map(|blob| (blob.digest.clone(), blob.size));
+            let new = record
+                .blobs
+                .iter()
+                .map(|blob| (blob.digest.clone(), blob.size));
             let new: Vec<_> = new.chain([(digest.clone(), record.size)]).collect();
             self.check_quota(limit, &new).await?;
         }
@@ -221,7 +224,9 @@ impl crate::registry::Registry {
             Ok(None)
         };
         self.0.metadata.find(&prefix, count).await?;
-        Ok(sizes.values().fold(0, |sum: u64, size| sum.saturating_add(*size)))
+        Ok(sizes
+            .values()
+            .fold(0, |sum: u64, size| sum.saturating_add(*size)))
     }
 
     /// What is remembered of a document in a repository.
@@ -282,7 +287,9 @@ pub(crate) fn referrer(document: &Document) -> Result<Option<ReferrerRecord>, Ap
         return Ok(None);
     }
     let annotations = document.annotations();
-    let length = annotations.iter().map(|(key, value)| key.len() + value.len());
+    let length = annotations
+        .iter()
+        .map(|(key, value)| key.len() + value.len());
     if length.sum::<usize>() > ANNOTATIONS_MAX {
         let message = format!("a referrer has more than {ANNOTATIONS_MAX} bytes of annotations");
         return Err(ApiError::bad(Code::ManifestInvalid, message));
@@ -297,4 +304,3 @@ pub(crate) fn referrer(document: &Document) -> Result<Option<ReferrerRecord>, Ap
 
 /// Says that a client got what the upstream may have replaced.
 pub(crate) const STALE: &str = "110 - \"the upstream cannot be reached; this is what was cached\"";
-

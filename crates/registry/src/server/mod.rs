@@ -87,13 +87,18 @@ impl Registry {
             Ok(Some(Route::In(repository, _))) => Some((repository, Action::Pull)),
             _ => None,
         };
-        let scope = scope.as_ref().map(|(repository, action)| (repository.as_str(), *action));
+        let scope = scope
+            .as_ref()
+            .map(|(repository, action)| (repository.as_str(), *action));
         self.unauthorized(head, scope, reason).into_response()
     }
 
     async fn dispatch(&self, head: &Head, body: ByteStream, who: &Identity) -> Answer {
         let Some(route) = route(head.uri.path())? else {
-            return Err(ApiError::missing(Code::Unsupported, "there is nothing here"));
+            return Err(ApiError::missing(
+                Code::Unsupported,
+                "there is nothing here",
+            ));
         };
         match route {
             Route::Base => self.base(head, who),
@@ -148,12 +153,7 @@ impl Registry {
         }
     }
 
-    fn unauthorized(
-        &self,
-        head: &Head,
-        scope: Option<(&str, Action)>,
-        reason: &str,
-    ) -> ApiError {
+    fn unauthorized(&self, head: &Head, scope: Option<(&str, Action)>, reason: &str) -> ApiError {
         let challenge = match &self.0.settings.challenge {
             Challenge::Basic { realm } => format!("Basic realm=\"{realm}\""),
             Challenge::Bearer { realm, service } => {

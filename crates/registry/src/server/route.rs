@@ -114,9 +114,9 @@ pub(crate) fn parameters(query: Option<&str>, name: &str) -> impl Iterator<Item 
 /// The first and the last byte of a `Content-Range` of an upload, which the distribution-spec writes `0-99`.
 pub(crate) fn content_range(text: &str) -> Option<(u64, u64)> {
     let text = text.trim();
-    let text = text.strip_prefix("bytes").map_or(text, |rest| {
-        rest.trim_start_matches(['=', ' '])
-    });
+    let text = text
+        .strip_prefix("bytes")
+        .map_or(text, |rest| rest.trim_start_matches(['=', ' ']));
     let text = text.split_once('/').map_or(text, |(range, _)| range);
     let (start, end) = text.split_once('-')?;
     let (start, end) = (number(start)?, number(end)?);
@@ -149,9 +149,7 @@ pub(crate) fn range(header: Option<&str>, size: u64) -> Asked {
         (Some(first), _) if first >= size => Asked::Unsatisfiable,
         // HTTP would have this ignored; the specification's conformance suite wants it refused.
         (Some(first), Some(last)) if last < first => Asked::Unsatisfiable,
-        (Some(first), Some(last)) => {
-            Asked::Part(first..last.saturating_add(1).min(size))
-        }
+        (Some(first), Some(last)) => Asked::Part(first..last.saturating_add(1).min(size)),
         (Some(first), None) if last.is_empty() => Asked::Part(first..size),
         (None, Some(0)) if first.is_empty() => Asked::Unsatisfiable,
         (None, Some(_)) if first.is_empty() && size == 0 => Asked::Unsatisfiable,
@@ -182,13 +180,21 @@ mod tests {
         );
         assert_eq!(
             found("/v2/a/manifests/manifests/latest"),
-            of("a/manifests", Resource::Manifest(Reference::Tag("latest".into())))
+            of(
+                "a/manifests",
+                Resource::Manifest(Reference::Tag("latest".into()))
+            )
         );
         assert_eq!(
-            found("/v2/a/manifests/sha256%3Ae3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+            found(
+                "/v2/a/manifests/sha256%3Ae3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+            ),
             of("a", Resource::Manifest(Reference::Digest(digest)))
         );
-        assert_eq!(found("/v2/a/b/blobs/uploads/"), of("a/b", Resource::Uploads));
+        assert_eq!(
+            found("/v2/a/b/blobs/uploads/"),
+            of("a/b", Resource::Uploads)
+        );
         assert_eq!(found("/v2/a/b/blobs/uploads"), of("a/b", Resource::Uploads));
         assert_eq!(found("/v2/tags/tags/list"), of("tags", Resource::Tags));
         let id = UploadId::new("a");

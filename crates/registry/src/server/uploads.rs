@@ -150,14 +150,16 @@ impl Call<'_> {
             }
             sealed => sealed?,
         };
-        let kept = self.registry.0.metadata.keep(
-            digest,
-            size,
-            Source::Upload(id),
-            Some(self.repository),
-        );
+        let kept =
+            self.registry
+                .0
+                .metadata
+                .keep(digest, size, Source::Upload(id), Some(self.repository));
         if let Err(error) = kept.await {
-            if matches!(&error, crate::metadata::MetadataError::Blobs(BlobsError::Full { .. })) {
+            if matches!(
+                &error,
+                crate::metadata::MetadataError::Blobs(BlobsError::Full { .. })
+            ) {
                 self.blobs().discard(id).await?;
             }
             return Err(error.into());

@@ -38,7 +38,9 @@ pub struct Reply {
 
 impl Reply {
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     pub fn json(&self) -> Value {
@@ -121,8 +123,9 @@ impl Server {
         body: impl Into<Bytes>,
     ) -> Reply {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
         tokio::spawn(connection);
         let mut request = Request::builder()
             .method(Method::from_bytes(method.as_bytes()).unwrap())
@@ -160,9 +163,14 @@ impl Server {
     /// Pushes a blob in the usual way.
     pub async fn blob(&self, repository: &str, bytes: &[u8]) -> Digest {
         let digest = digest::sha256(bytes);
-        let begun = self.post(&format!("/v2/{repository}/blobs/uploads/")).await.is(202);
+        let begun = self
+            .post(&format!("/v2/{repository}/blobs/uploads/"))
+            .await
+            .is(202);
         let location = with(begun.header("location"), "digest", &digest);
-        self.send("PUT", &location, &[], bytes.to_vec()).await.is(201);
+        self.send("PUT", &location, &[], bytes.to_vec())
+            .await
+            .is(201);
         digest
     }
 
@@ -201,7 +209,9 @@ pub fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
 }
 
 pub fn manifest(config: &[u8], layers: &[&[u8]]) -> Value {
-    let layers = layers.iter().map(|layer| descriptor(media::OCI_LAYER, layer));
+    let layers = layers
+        .iter()
+        .map(|layer| descriptor(media::OCI_LAYER, layer));
     json!({
         "schemaVersion": 2,
         "mediaType": media::OCI_MANIFEST,
