@@ -35,7 +35,9 @@ impl Docker {
             daemon: start_service(daemon),
             scratch,
         };
-        wait_until("Docker to answer", || docker.run(&["version"], "").code == 0);
+        wait_until("Docker to answer", || {
+            docker.run(&["version"], "").code == 0
+        });
         docker
     }
 

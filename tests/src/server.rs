@@ -32,6 +32,8 @@ pub struct ServerOptions {
     /// Whether it listens on all addresses of the host, as it does unless told otherwise; by default the
     /// tests' servers listen on the loopback.
     pub everywhere: bool,
+    /// Whether it has an image registry, on a free port of the loopback.
+    pub registry: bool,
     /// Further arguments.
     pub arguments: Vec<String>,
 }
@@ -40,6 +42,7 @@ pub struct ServerOptions {
 pub struct Server {
     child: Mutex<Option<Child>>,
     port: u16,
+    registry_port: u16,
     data_dir: PathBuf,
     options: ServerOptions,
     scratch: TempDir,
@@ -64,6 +67,7 @@ impl Server {
         let mut server = Self {
             child: Mutex::new(None),
             port: 0,
+            registry_port: 0,
             data_dir,
             options,
             scratch,
@@ -71,6 +75,7 @@ impl Server {
         // Between asking for a free port and listening on it, another process may take it.
         for _ in 0..5 {
             server.port = free_port();
+            server.registry_port = free_port();
             server.launch();
             match server.wait_ready() {
                 Ok(()) => return server,
@@ -96,6 +101,11 @@ impl Server {
     /// Its base address.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// Host and port of its image registry.
+    pub fn registry(&self) -> String {
+        format!("127.0.0.1:{}", self.registry_port)
     }
 
     /// Its data directory.
@@ -224,6 +234,11 @@ impl Server {
         } else {
             "127.0.0.1"
         };
+        let registry = if self.options.registry {
+            format!("127.0.0.1:{}", self.registry_port)
+        } else {
+            "none".to_owned()
+        };
         let mut server = service(mos(), &log_file(self.scratch.path()));
         server
             .arg("server")
@@ -235,6 +250,7 @@ impl Server {
                 "--store",
                 &store,
             ])
+            .args(["--registry-listen", &registry])
             .args(&self.options.arguments);
         *self.child() = Some(start_service(server));
     }

@@ -35,11 +35,31 @@ pub struct Client<'a> {
     pub certificates: Option<&'a [CertificateDer<'static>]>,
 }
 
+/// HTTP/1.1 and HTTP/2 with the times that hold for every connection.
+pub fn protocol() -> Protocol {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(250)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// How HTTP is spoken on a connection.
+pub type Protocol = Builder<TokioExecutor>;
+
 /// Takes connections until the server stops, and lets the requests in progress finish for a while.
 /// `service` makes what answers the requests of one connection. Without `tls`, connections are plain.
 pub async fn serve<M, S, B>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    protocol: Protocol,
     shutdown: CancellationToken,
     service: M,
 ) where
@@ -66,6 +86,7 @@ pub async fn serve<M, S, B>(
                     stream,
                     address,
                     tls.clone(),
+                    protocol.clone(),
                     shutdown.clone(),
                     service.clone(),
                 );
@@ -90,6 +111,7 @@ async fn connection<M, S, B>(
     stream: TcpStream,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
+    protocol: Protocol,
     shutdown: CancellationToken,
     service: M,
 ) where
@@ -107,7 +129,7 @@ async fn connection<M, S, B>(
             address,
             certificates: None,
         });
-        return requests(stream, service, shutdown).await;
+        return requests(stream, protocol, service, shutdown).await;
     };
     let stream = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,
@@ -118,11 +140,11 @@ async fn connection<M, S, B>(
         address,
         certificates: stream.get_ref().1.peer_certificates(),
     });
-    requests(stream, service, shutdown).await;
+    requests(stream, protocol, service, shutdown).await;
 }
 
 /// Answers the requests of one connection until either side ends it.
-async fn requests<I, S, B>(stream: I, service: S, shutdown: CancellationToken)
+async fn requests<I, S, B>(stream: I, protocol: Protocol, service: S, shutdown: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: hyper::service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
@@ -133,18 +155,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_HEAD);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(250)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let connection = protocol.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,

@@ -220,7 +220,8 @@ async fn answer(app: Arc<App>, listener: TcpListener, tls: Arc<ServerConfig>) {
             async move { Ok(handler::handle(app, request).await) }
         })
     };
-    listener::serve(listener, Some(TlsAcceptor::from(tls)), shutdown, service).await;
+    let tls = Some(TlsAcceptor::from(tls));
+    listener::serve(listener, tls, listener::protocol(), shutdown, service).await;
 }
 
 fn names_of(options: &Options, advertised: Option<SocketAddr>) -> Vec<String> {

@@ -7,10 +7,11 @@ use crate::bench::BenchArgs;
 use crate::client::ConnectionArgs;
 use crate::commands::{
     api_resources, apply, auth, completion, delete, describe, drain, edit, events, explain, get,
-    metadata, rebalance, rollout, scale, sim, top, version, why,
+    image, metadata, rebalance, rollout, scale, sim, top, version, why,
 };
 use crate::config;
 use crate::failure::Failure;
+use crate::registry::RegistryArgs;
 use crate::server::ServerArgs;
 
 /// Mosaic: a container platform in one binary.
@@ -45,6 +46,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Server(ServerArgs),
+    Registry(RegistryArgs),
     Get(get::GetArgs),
     Describe(describe::DescribeArgs),
     Apply(apply::ApplyArgs),
@@ -60,6 +62,7 @@ pub(crate) enum Command {
     Why(why::WhyArgs),
     Rebalance(rebalance::RebalanceArgs),
     Top(top::TopArgs),
+    Image(image::ImageArgs),
     Events(events::EventsArgs),
     Explain(explain::ExplainArgs),
     ApiResources(api_resources::ApiResourcesArgs),
@@ -72,7 +75,7 @@ pub(crate) enum Command {
 }
 
 /// The commands that use no server, and so have no use for the flags that choose one.
-const WITHOUT_CONNECTION: [&str; 3] = ["server", "bench", "completion"];
+const WITHOUT_CONNECTION: [&str; 4] = ["server", "registry", "bench", "completion"];
 
 /// The command line's description, complete with where settings may stand.
 pub(crate) fn command() -> clap::Command {

@@ -20,6 +20,7 @@ mod nearest;
 mod output;
 mod progress;
 mod readiness;
+mod registry;
 mod selection;
 mod server;
 mod signals;
@@ -47,6 +48,7 @@ fn run() -> Result<(), Failure> {
     let cli = Cli::from_arg_matches(&matches)?;
     match cli.command {
         Command::Server(args) => server::run(args),
+        Command::Registry(args) => registry::run(args),
         command => {
             output::log::to_stderr_for_client(cli.connection.verbose);
             // One thread is plenty for a client, and starts faster than a pool.

@@ -14,6 +14,7 @@ use crate::data_directory::DataDirectory;
 use crate::failure::Failure;
 use crate::hosts::HostArgs;
 use crate::output::log;
+use crate::registry::{self, InServerArgs};
 
 /// Where the server listens unless told otherwise.
 pub(crate) const DEFAULT_LISTEN: &str = "0.0.0.0:6443";
@@ -77,6 +78,8 @@ pub(crate) struct ServerArgs {
     pub(crate) service_cluster_ip_range: IpNet,
     #[command(flatten)]
     pub(crate) hosts: HostArgs,
+    #[command(flatten)]
+    pub(crate) registry: InServerArgs,
     /// Form of the log, which goes to standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
@@ -164,7 +167,7 @@ fn service_range(text: &str) -> Result<IpNet, String> {
     Ok(range)
 }
 
-fn subject_name(text: &str) -> Result<String, String> {
+pub(crate) fn subject_name(text: &str) -> Result<String, String> {
     if text.parse::<IpAddr>().is_ok() {
         return Ok(text.to_owned());
     }
@@ -288,6 +291,20 @@ async fn serve(args: ServerArgs) -> Result<(), Failure> {
                 _ => failure,
             }
         })?;
+    let registry = match registry::Running::start(
+        &args.registry,
+        &args.store,
+        &args.data_dir,
+        &server,
+    )
+    .await
+    {
+        Ok(registry) => registry,
+        Err(failure) => {
+            server.stop().await;
+            return Err(failure);
+        }
+    };
     tracing::info!(
         address = %format!("https://{}", server.address()),
         kubeconfig = %args.data_dir.join("admin.kubeconfig").display(),
@@ -296,6 +313,9 @@ async fn serve(args: ServerArgs) -> Result<(), Failure> {
     let controllers = Controllers::start(&server, args.hosts.settings());
     told_to_stop().await?;
     tracing::info!("stopping");
+    if let Some(registry) = registry {
+        registry.stop().await;
+    }
     controllers.stop().await;
     server.stop().await;
     Ok(())
@@ -393,7 +413,7 @@ fn missing_directory(file: &Path) -> Option<&Path> {
 }
 
 /// Returns when the process gets SIGTERM or SIGINT.
-async fn told_to_stop() -> Result<(), Failure> {
+pub(crate) async fn told_to_stop() -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |error| Failure::new(format!("cannot wait for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;

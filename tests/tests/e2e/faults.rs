@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::{config_map, config_maps, names, version};
 
 /// A file system of its own, of a few MiB, for as long as the value lives.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount(size: &str) -> Option<Self> {
+    pub(crate) fn mount(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
@@ -23,7 +23,11 @@ impl SmallDisk {
             .then_some(Self(folder))
     }
 
-    fn resize(&self, size: &str) {
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
+    pub(crate) fn resize(&self, size: &str) {
         let status = Command::new("mount")
             .args(["-o", &format!("remount,size={size}")])
             .arg(self.0.path())
@@ -44,7 +48,7 @@ fn a_full_disk_stops_writes_and_nothing_else() {
         eprintln!("not tried: mounting a small file system takes root");
         return;
     };
-    let data_dir = disk.0.path().join("data");
+    let data_dir = disk.path().join("data");
     let server = Server::start_with(ServerOptions {
         data_dir: Some(data_dir),
         ..ServerOptions::default()

@@ -16,6 +16,7 @@ mod kills;
 mod list;
 mod matrix;
 mod objects;
+mod registry;
 mod rights;
 mod rollouts;
 mod several;

@@ -11,6 +11,7 @@ pub(crate) mod edit;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod image;
 pub(crate) mod metadata;
 pub(crate) mod rebalance;
 pub(crate) mod rollout;
@@ -35,7 +36,9 @@ use crate::selection::{self, Arguments, Target};
 /// Runs a client command.
 pub(crate) async fn run(command: Command, connection: &ConnectionArgs) -> Result<(), Failure> {
     match command {
-        Command::Server(_) => Err(Failure::new("the server is not a client command")),
+        Command::Server(_) | Command::Registry(_) => {
+            Err(Failure::new("a server is not a client command"))
+        }
         Command::Get(args) => get::run(args, connection).await,
         Command::Describe(args) => describe::run(args, connection).await,
         Command::Apply(args) => apply::run(args, connection).await,
@@ -51,6 +54,7 @@ pub(crate) async fn run(command: Command, connection: &ConnectionArgs) -> Result
         Command::Why(args) => why::run(args, connection).await,
         Command::Rebalance(args) => rebalance::run(args, connection).await,
         Command::Top(args) => top::run(args, connection).await,
+        Command::Image(args) => image::run(args, connection).await,
         Command::Events(args) => events::run(args, connection).await,
         Command::Explain(args) => explain::run(args, connection).await,
         Command::ApiResources(args) => api_resources::run(args, connection).await,

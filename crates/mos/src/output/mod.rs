@@ -1,5 +1,6 @@
 //! What is printed, and how.
 
+mod bytes;
 pub(crate) mod jsonpath;
 pub(crate) mod log;
 pub(crate) mod style;
@@ -13,6 +14,8 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::yaml;
+
+pub(crate) use bytes::bytes;
 
 /// How objects are printed.
 #[derive(Debug, Clone, PartialEq, Eq)]

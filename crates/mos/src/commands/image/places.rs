@@ -1,0 +1,358 @@
+//! Where images are: a local directory, the cluster's registry, other registries.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mosaic_image::place::SharedPlace;
+use mosaic_image::remote::{Credentials, Keyring, Plain, Remote, RemoteOptions};
+use mosaic_image::{Layout, Name, PlaceError};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use super::PlaceArgs;
+use crate::client::{Client, ConnectionArgs, config};
+use crate::failure::Failure;
+
+/// The kind that says where the cluster's registry is, and gives a token for it.
+const TOKEN: &str = "registrytokens.mosaic";
+
+/// An image, or where it is to be.
+pub(super) struct At {
+    pub(super) place: SharedPlace,
+    pub(super) name: Name,
+}
+
+/// Where a tar is loaded into.
+pub(super) struct Into {
+    pub(super) place: SharedPlace,
+    pub(super) name: Option<Name>,
+    /// Where its content is kept on the way.
+    pub(super) staging: Staging,
+}
+
+/// A directory for content on the way.
+pub(super) enum Staging {
+    /// That of a local directory of images, on the same disk.
+    Of(PathBuf),
+    /// One of its own, removed with this value.
+    Own(TempDir),
+}
+
+impl Staging {
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Of(path) => path,
+            Self::Own(directory) => directory.path(),
+        }
+    }
+}
+
+/// The cluster's registry, as the API names it.
+struct Cluster {
+    /// Host and port.
+    server: String,
+    credentials: Credentials,
+    /// The authority of its certificate (PEM); none if the flag names the registry.
+    authority: Option<String>,
+}
+
+/// The places that the command line and the kubeconfig lead to. What is not used is not looked for.
+pub(super) struct Places<'a> {
+    args: PlaceArgs,
+    connection: &'a ConnectionArgs,
+    cluster: OnceCell<Cluster>,
+    remote: OnceCell<Arc<Remote>>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(args: PlaceArgs, connection: &'a ConnectionArgs) -> Self {
+        Self {
+            args,
+            connection,
+            cluster: OnceCell::new(),
+            remote: OnceCell::new(),
+        }
+    }
+
+    /// The local directory: the one of the flag, or the user's.
+    pub(super) async fn local_layout(&self) -> Result<Layout, Failure> {
+        let directory = match &self.args.dir {
+            Some(directory) => directory.clone(),
+            None => user_directory()?,
+        };
+        std::fs::create_dir_all(&directory).map_err(|error| {
+            Failure::new(format!("cannot make {}: {error}", directory.display()))
+        })?;
+        Ok(Layout::open(directory).await?)
+    }
+
+    /// The same as a place.
+    pub(super) async fn local(&self) -> Result<SharedPlace, Failure> {
+        Ok(Arc::new(self.local_layout().await?))
+    }
+
+    /// Where an image is that is to be read: the first of the places in question that has it.
+    pub(super) async fn to_read(&self, name: &Name) -> Result<At, Failure> {
+        if self.args.dir.is_some() {
+            return Ok(At {
+                place: self.local().await?,
+                name: name.with_default_tag(),
+            });
+        }
+        self.to_pull(name).await
+    }
+
+    /// The same among registries only.
+    pub(super) async fn to_pull(&self, name: &Name) -> Result<At, Failure> {
+        let place = self.registries(name).await?;
+        let mut candidates = name.candidates(self.cluster_server(name).await.as_deref());
+        let last = candidates.pop().unwrap_or_else(|| name.normal());
+        for candidate in candidates {
+            match place.resolve(&candidate).await {
+                Ok(Some(_)) => {
+                    return Ok(At {
+                        place,
+                        name: candidate,
+                    });
+                }
+                Ok(None) => {}
+                // Whoever may not look there may still mean Docker's.
+                Err(PlaceError::Refused {
+                    status: 401 | 403, ..
+                }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(At { place, name: last })
+    }
+
+    /// Where an image is written: in the registry that it names, or else the cluster's.
+    pub(super) async fn to_write(&self, name: &Name) -> Result<At, Failure> {
+        if self.args.dir.is_some() && name.registry().is_none() {
+            return Ok(At {
+                place: self.local().await?,
+                name: name.with_default_tag(),
+            });
+        }
+        self.in_registry(name).await
+    }
+
+    /// Where an image is in a registry.
+    pub(super) async fn in_registry(&self, name: &Name) -> Result<At, Failure> {
+        let place = self.registries(name).await?;
+        let name = match name.registry() {
+            Some(_) => name.normal(),
+            None => {
+                let cluster = &self.cluster().await?.server;
+                let mut candidates = name.candidates(Some(cluster)).into_iter();
+                candidates.next().unwrap_or_else(|| name.normal())
+            }
+        };
+        Ok(At { place, name })
+    }
+
+    /// The place whose images are listed, and the name that says which part of it.
+    pub(super) async fn to_list(&self, within: Option<&Name>) -> Result<At, Failure> {
+        match within {
+            Some(name) => self.to_write(name).await,
+            None if self.args.dir.is_some() => {
+                let name = unnamed()?;
+                Ok(At {
+                    place: self.local().await?,
+                    name,
+                })
+            }
+            None => self.in_registry(&unnamed()?).await,
+        }
+    }
+
+    /// Where a tar is loaded into.
+    pub(super) async fn to_load(&self, name: Option<&Name>) -> Result<Into, Failure> {
+        if self.args.dir.is_some() {
+            let layout = self.local_layout().await?;
+            return Ok(Into {
+                staging: Staging::Of(layout.staging()),
+                place: Arc::new(layout),
+                name: name.map(Name::with_default_tag),
+            });
+        }
+        let directory = tempfile::Builder::new()
+            .prefix("mos-image-")
+            .tempdir()
+            .map_err(|error| Failure::new(format!("cannot make a temporary directory: {error}")))?;
+        let (place, name) = match name {
+            Some(name) => {
+                let At { place, name } = self.in_registry(name).await?;
+                (place, Some(name))
+            }
+            None => (self.in_registry(&unnamed()?).await?.place, None),
+        };
+        Ok(Into {
+            place,
+            name,
+            staging: Staging::Own(directory),
+        })
+    }
+
+    /// Host and port of the cluster's registry; none if there is none, or if the name needs none.
+    async fn cluster_server(&self, name: &Name) -> Option<String> {
+        if name.registry().is_some() {
+            return None;
+        }
+        let cluster = self.cluster().await.ok()?;
+        Some(cluster.server.clone())
+    }
+
+    /// The client of registries, for an image of this name.
+    async fn registries(&self, name: &Name) -> Result<SharedPlace, Failure> {
+        let remote = self.remote.get_or_try_init(|| self.remote(name)).await?;
+        Ok(remote.clone())
+    }
+
+    async fn remote(&self, name: &Name) -> Result<Arc<Remote>, Failure> {
+        let mut keyring = docker_logins()?;
+        let mut authorities = Vec::new();
+        if let Some(file) = &self.args.ca {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                Failure::new(format!("cannot read {}: {error}", file.display()))
+            })?;
+            authorities.push(text);
+        }
+        let mut home = None;
+        match self.cluster().await {
+            Ok(cluster) => {
+                if cluster.credentials != Credentials::Anonymous {
+                    keyring.set(&cluster.server, cluster.credentials.clone());
+                }
+                authorities.extend(cluster.authority.clone());
+                home = Some(cluster.server.clone());
+            }
+            // An image that names its registry, or that is Docker's, needs no cluster.
+            Err(failure) if name.registry().is_some() => tracing::debug!("no cluster: {failure}"),
+            Err(failure) => tracing::info!("the cluster's registry is not asked: {failure}"),
+        }
+        let plain = match (self.args.plain_http, name.registry()) {
+            (false, _) => Plain::Loopback,
+            (true, registry) => Plain::These(
+                registry
+                    .or(home.as_deref())
+                    .map(str::to_owned)
+                    .into_iter()
+                    .collect(),
+            ),
+        };
+        let remote = Remote::new(RemoteOptions {
+            keyring,
+            authorities,
+            plain,
+            home,
+            ..RemoteOptions::default()
+        })?;
+        Ok(Arc::new(remote))
+    }
+
+    async fn cluster(&self) -> Result<&Cluster, Failure> {
+        self.cluster
+            .get_or_try_init(async || match &self.args.registry {
+                Some(server) => Ok(Cluster {
+                    server: server.clone(),
+                    credentials: Credentials::Anonymous,
+                    authority: None,
+                }),
+                None => self.ask().await,
+            })
+            .await
+    }
+
+    /// Asks the API where its registry is.
+    async fn ask(&self) -> Result<Cluster, Failure> {
+        let settings = config(self.connection).await?;
+        let client = Client::connect(self.connection).await?;
+        let discovery = client.discover().await?;
+        let resource = discovery.resolve(TOKEN)?;
+        let question = json!({ "apiVersion": "mosaic/v1", "kind": "RegistryToken" });
+        let answer = client.create(resource, None, &question).await?;
+        let text = |path: &str| answer.pointer(path).and_then(Value::as_str);
+        let server = text("/status/server")
+            .ok_or_else(|| Failure::new("the server does not say where its image registry is"))?;
+        let password = match text("/status/token") {
+            Some(token) => Some(token.to_owned()),
+            None => own_token(&settings),
+        };
+        let authority = settings
+            .root_cert
+            .as_ref()
+            .map(|certificates| pem(certificates));
+        Ok(Cluster {
+            server: server.to_owned(),
+            credentials: password.map_or(Credentials::Anonymous, |password| Credentials::Basic {
+                username: "mos".into(),
+                password,
+            }),
+            authority,
+        })
+    }
+}
+
+/// A name where there is none: that of no image.
+fn unnamed() -> Result<Name, Failure> {
+    "unnamed"
+        .parse()
+        .map_err(|_| Failure::new("a name that is one is refused"))
+}
+
+/// The token that the kubeconfig shows to the API.
+fn own_token(settings: &kube::Config) -> Option<String> {
+    use kube::config::AuthInfo;
+
+    let AuthInfo {
+        token, token_file, ..
+    } = &settings.auth_info;
+    if let Some(file) = token_file {
+        return Some(std::fs::read_to_string(file).ok()?.trim().to_owned());
+    }
+    token.as_ref().map(|token| {
+        use secrecy::ExposeSecret;
+        token.expose_secret().to_owned()
+    })
+}
+
+/// Certificates as text.
+fn pem(certificates: &[Vec<u8>]) -> String {
+    use std::fmt::Write;
+
+    use base64::Engine;
+
+    let mut text = String::new();
+    for certificate in certificates {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(certificate);
+        // Writing to a text does not fail.
+        let _ = writeln!(
+            text,
+            "-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----"
+        );
+    }
+    text
+}
+
+/// The logins of Docker's client.
+fn docker_logins() -> Result<Keyring, Failure> {
+    let directory = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker"));
+    let Some(directory) = directory.or_else(home) else {
+        return Ok(Keyring::default());
+    };
+    Keyring::from_docker(&directory.join("config.json"))
+        .map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Where a user's images are (XDG Base Directory Specification).
+fn user_directory() -> Result<PathBuf, Failure> {
+    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share"));
+    data.filter(|path| path.is_absolute())
+        .or_else(home)
+        .map(|data| data.join("mosaic/images"))
+        .ok_or_else(|| Failure::new("there is no home directory for images").hint("give --dir DIR"))
+}

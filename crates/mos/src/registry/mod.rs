@@ -1,0 +1,259 @@
+//! The image registry: in `mos server`, with the cluster's identities and rights, and alone as `mos registry`.
+
+mod access;
+mod alone;
+mod images;
+mod policy;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
+use hyper::service::service_fn;
+use mosaic_apiserver::Server;
+use mosaic_apiserver::listener::{self, Client};
+use mosaic_registry::serve::Authenticate;
+use mosaic_registry::{Access, Challenge, Disk, Registry, Settings};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::duration;
+use crate::failure::Failure;
+use crate::server::Store;
+
+pub(crate) use alone::{RegistryArgs, run};
+
+/// Where the registry listens unless told otherwise.
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
+/// Where clients get tokens.
+const TOKENS: &str = "/token";
+/// How often what nothing names any more is looked for.
+const COLLECT_EVERY: Duration = Duration::from_secs(600);
+
+/// Settings of the registry in a server.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Image registry")]
+pub(crate) struct InServerArgs {
+    /// Address and port of the image registry, or `none`; by default 127.0.0.1:5000, and none with etcd, where several
+    /// servers would each have a registry of their own
+    #[arg(long, value_name = "ADDR:PORT|none")]
+    pub(crate) registry_listen: Option<Listen>,
+    /// Directory of the images; by default `registry` in the data directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) registry_dir: Option<PathBuf>,
+    /// Whether images can be pulled without saying who one is
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
+    pub(crate) registry_anonymous_pull: bool,
+    /// How long what was uploaded stays without an image that needs it; a push has to end within half of it
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
+    pub(crate) registry_grace: Duration,
+}
+
+/// Where to listen, if at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listen {
+    /// Nowhere.
+    Nowhere,
+    /// Here.
+    At(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::Nowhere);
+        }
+        text.parse().map(Self::At).map_err(|_| {
+            "`none` or an IP address with a port is wanted, such as 127.0.0.1:5000 or 0.0.0.0:5000"
+                .into()
+        })
+    }
+}
+
+impl InServerArgs {
+    /// Where to listen; none for nowhere.
+    fn listens(&self, store: &Store) -> Option<SocketAddr> {
+        match (self.registry_listen, store) {
+            (Some(Listen::At(address)), _) => Some(address),
+            (None, Store::Sqlite) => Some(DEFAULT_LISTEN),
+            (Some(Listen::Nowhere), _) | (None, Store::Etcd(_)) => None,
+        }
+    }
+}
+
+/// A registry in a server, at work.
+pub(crate) struct Running {
+    shutdown: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts the registry of a server, if it is to have one.
+    pub(crate) async fn start(
+        args: &InServerArgs,
+        store: &Store,
+        data_dir: &Path,
+        server: &Server,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(address) = args.listens(store) else {
+            if args.registry_listen.is_none() {
+                tracing::info!(
+                    "no image registry: with etcd it is started by --registry-listen ADDR:PORT"
+                );
+            }
+            return Ok(None);
+        };
+        let directory = args
+            .registry_dir
+            .clone()
+            .unwrap_or_else(|| data_dir.join("registry"));
+        let access = Arc::new(access::ByGate::new(
+            server.gate().clone(),
+            args.registry_anonymous_pull,
+        ));
+        let registry = open(&directory, access.clone(), args.registry_grace, true)?;
+        let listener = listen(address, "--registry-listen").await?;
+        let address = reached_at(&listener, server.advertised())?;
+        server.has_registry(&address, policy::policy(registry.clone(), address.clone()));
+        tracing::info!(%address, directory = %directory.display(), "image registry");
+        let shutdown = CancellationToken::new();
+        let tls = TlsAcceptor::from(server.gate().tls());
+        let gate = server.gate().clone();
+        let certify: Certify = Arc::new(move |chain| gate.certificate(chain));
+        let tasks = vec![
+            tokio::spawn(serve(
+                listener,
+                Some((tls, certify)),
+                registry.clone(),
+                access,
+                shutdown.clone(),
+            )),
+            tokio::spawn(images::keep(registry.clone(), server, shutdown.clone())),
+            tokio::spawn(collect(registry, args.registry_grace, shutdown.clone())),
+        ];
+        Ok(Some(Self { shutdown, tasks }))
+    }
+
+    /// Stops it, and lets requests in progress finish for a while.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        for task in self.tasks {
+            if task.await.is_err() {
+                tracing::warn!("a task of the image registry had failed");
+            }
+        }
+    }
+}
+
+/// What a connection's client certificate is worth.
+type Certify = Arc<
+    dyn Fn(
+            &[tokio_rustls::rustls::pki_types::CertificateDer<'static>],
+        ) -> mosaic_apiserver::identity::Certificate
+        + Send
+        + Sync,
+>;
+
+/// The registry whose records and bytes are in a directory.
+fn open(
+    directory: &Path,
+    access: Arc<dyn Access>,
+    grace: Duration,
+    tls: bool,
+) -> Result<Registry, Failure> {
+    let cannot = |error: &dyn std::fmt::Display| {
+        let directory = directory.display();
+        Failure::new(format!(
+            "cannot open the image registry in {directory}: {error}"
+        ))
+    };
+    std::fs::create_dir_all(directory).map_err(|error| cannot(&error))?;
+    let store = mosaic_store::Sqlite::open(directory).map_err(|error| cannot(&error))?;
+    let blobs = Disk::open(directory).map_err(|error| cannot(&error))?;
+    let settings = Settings {
+        challenge: Challenge::Bearer {
+            realm: TOKENS.into(),
+            service: mosaic_apiserver::REGISTRY_AUDIENCE.into(),
+        },
+        tls,
+        grace,
+        upload_expiry: grace,
+        ..Settings::default()
+    };
+    Ok(Registry::new(
+        Arc::new(store),
+        Arc::new(blobs),
+        access,
+        settings,
+    ))
+}
+
+async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::new(format!(
+            "the image registry cannot listen on {address}: {error}"
+        ))
+        .hint(format!(
+            "choose another with {flag} ADDR:PORT, or `{flag} none`"
+        ))
+    })
+}
+
+/// Where others reach a listener: on all addresses, at the one that the server is reached at.
+fn reached_at(listener: &TcpListener, server: Option<SocketAddr>) -> Result<String, Failure> {
+    let mut address = listener
+        .local_addr()
+        .map_err(|error| Failure::new(format!("the image registry has no address: {error}")))?;
+    if address.ip().is_unspecified() {
+        let ip = server.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |server| server.ip());
+        address.set_ip(ip);
+    }
+    Ok(address.to_string())
+}
+
+/// Answers requests until `shutdown`.
+async fn serve(
+    listener: TcpListener,
+    tls: Option<(TlsAcceptor, Certify)>,
+    registry: Registry,
+    authenticate: Arc<dyn Authenticate>,
+    shutdown: CancellationToken,
+) {
+    let (tls, certify) = tls.unzip();
+    let service = move |client: Client<'_>| {
+        let certificate = certify
+            .as_ref()
+            .and_then(|certify| Some(certify(client.certificates?)));
+        let (registry, authenticate) = (registry.clone(), authenticate.clone());
+        service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
+            let (registry, authenticate) = (registry.clone(), authenticate.clone());
+            async move { Ok(mosaic_registry::serve::answer(&registry, &*authenticate, request).await) }
+        })
+    };
+    let mut protocol = listener::protocol();
+    // Layers come and go: a system call is to move much, and a window not to be in the way.
+    protocol.http1().max_buf_size(128 << 10);
+    protocol
+        .http2()
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20);
+    listener::serve(listener, tls, protocol, shutdown, service).await;
+}
+
+async fn collect(registry: Registry, grace: Duration, shutdown: CancellationToken) {
+    tokio::select! {
+        () = registry.collect_every(COLLECT_EVERY.min(grace / 2)) => {}
+        () = shutdown.cancelled() => {}
+    }
+}
