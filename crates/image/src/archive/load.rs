@@ -333,7 +333,7 @@ async fn complete(spool: &Spool, into: &dyn Place, image: Found) -> Result<Whole
     }
     if !missing.is_empty() {
         return Err(ArchiveError::Missing {
-            name: name.to_string(),
+            name: name.familiar().to_string(),
             base: image.base,
             missing,
         });

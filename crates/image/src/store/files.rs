@@ -93,10 +93,10 @@ pub(crate) fn replace(staging: &Path, target: &Path, content: &[u8]) -> io::Resu
     staged.publish(target)
 }
 
-/// Writes what comes through the channel, in this thread, and names it once it proved to be the content.
+/// Writes what comes through the channel, in this thread, and names it once it proved to be the content: what is cut off
+/// is not, since the size is checked too.
 pub(crate) fn receive(
     mut pieces: mpsc::Receiver<Bytes>,
-    whole: &mpsc::Receiver<()>,
     mut check: Check,
     staging: &Path,
     target: &Path,
@@ -105,10 +105,6 @@ pub(crate) fn receive(
     while let Some(piece) = pieces.blocking_recv() {
         check.update(&piece)?;
         staged.write_all(&piece)?;
-    }
-    // The sender may have been dropped in the middle; a blob of size zero is otherwise no different from that.
-    if whole.is_empty() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     check.finish()?;
     if let Some(parent) = target.parent() {

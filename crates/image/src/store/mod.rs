@@ -362,12 +362,10 @@ impl Place for Layout {
             return Ok(());
         }
         let (sender, pieces) = mpsc::channel(QUEUE);
-        let (ended, whole) = mpsc::channel(1);
         let staging = self.staging();
         let target = blob_path(&self.root, descriptor.digest());
-        let writer = tokio::task::spawn_blocking(move || {
-            files::receive(pieces, &whole, check, &staging, &target)
-        });
+        let writer =
+            tokio::task::spawn_blocking(move || files::receive(pieces, check, &staging, &target));
         let mut broken = None;
         loop {
             match body.try_next().await {
@@ -377,10 +375,7 @@ impl Place for Layout {
                         break;
                     }
                 }
-                Ok(None) => {
-                    let _ = ended.try_send(());
-                    break;
-                }
+                Ok(None) => break,
                 Err(error) => {
                     broken = Some(error);
                     break;

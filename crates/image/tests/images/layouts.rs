@@ -83,6 +83,16 @@ async fn wrong_content_leaves_nothing() {
             "{error}"
         );
     }
+    // It is given up as soon as there is too much: this has no end.
+    let endless = futures::stream::repeat_with(|| Ok("and more".into())).boxed();
+    let error = place
+        .write(&name("a"), &descriptor, endless)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, PlaceError::Content(DigestError::Size { .. })),
+        "{error}"
+    );
     let broken =
         futures::stream::iter([Ok("cont".into()), Err(std::io::Error::other("gone"))]).boxed();
     place
