@@ -65,7 +65,8 @@ pub enum Decision {
 
 /// Rights and limits. Asked for each request, and for each repository in a list, so it must be quick.
 pub trait Access: Send + Sync + 'static {
-    /// Whether somebody may do something to a repository.
+    /// Whether somebody may do something to a repository. The empty name stands for every repository: who may push
+    /// there without a name is never asked for one.
     fn may(&self, who: &Identity, action: Action, repository: &str) -> Decision;
 
     /// How many bytes the images of a namespace may have together, each blob counted once; none for no limit.

@@ -19,7 +19,8 @@ pub mod images;
 #[cfg(test)]
 mod interleave;
 pub mod metadata;
-mod mirror;
+pub mod mirror;
+mod prune;
 mod registry;
 pub mod serve;
 pub mod server;

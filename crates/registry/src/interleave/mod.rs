@@ -1,6 +1,8 @@
 //! Pushes, deletions and collectors of several servers, interleaved at every step, killed at every step, while time
 //! passes as it likes: what a manifest names is always there, and in the end everything else is gone.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
 mod world;
 
 use std::pin::Pin;
@@ -43,6 +45,11 @@ enum Job {
         repository: usize,
         blobs: Vec<u8>,
     },
+    /// Removes an image, unless a tag is at it.
+    Prune {
+        repository: usize,
+        blobs: Vec<u8>,
+    },
     DeleteBlob {
         repository: usize,
         blob: u8,
@@ -80,8 +87,10 @@ fn job() -> impl Strategy<Value = Job> {
             .prop_map(|(repository, blobs, tag)| Job::Push { repository, blobs, tag }),
         2 => (repository.clone(), 0..3u8, 0..2u8)
             .prop_map(|(repository, blob, tag)| Job::PushIndex { repository, blob, tag }),
-        2 => (repository.clone(), blobs)
+        2 => (repository.clone(), blobs.clone())
             .prop_map(|(repository, blobs)| Job::DeleteManifest { repository, blobs }),
+        1 => (repository.clone(), blobs)
+            .prop_map(|(repository, blobs)| Job::Prune { repository, blobs }),
         1 => (repository.clone(), 0..3u8)
             .prop_map(|(repository, blob)| Job::DeleteBlob { repository, blob }),
         1 => (repository, 0..2u8).prop_map(|(repository, tag)| Job::DeleteTag { repository, tag }),
@@ -312,7 +321,16 @@ impl World {
                 let digest = digest::sha256(&image_bytes(blobs));
                 let repository = REPOSITORIES[*repository];
                 metadata
-                    .remove_manifest(repository, &digest)
+                    .remove_manifest(repository, &digest, true)
+                    .await
+                    .map(drop)
+            }
+            Job::Prune { repository, blobs } => {
+                self.clock.0.fetch_or(1, Ordering::Relaxed);
+                let digest = digest::sha256(&image_bytes(blobs));
+                let repository = REPOSITORIES[*repository];
+                metadata
+                    .remove_manifest(repository, &digest, false)
                     .await
                     .map(drop)
             }

@@ -18,6 +18,8 @@ pub(crate) enum Removed {
     Absent,
     /// A manifest of the repository names it, so that it would be incomplete.
     NamedBy(Digest),
+    /// A tag is at it, and it was to go only without.
+    Tagged,
 }
 
 impl Metadata {
@@ -94,11 +96,12 @@ impl Metadata {
         Err(MetadataError::Busy { key })
     }
 
-    /// Takes a manifest out of a repository, and all tags at it.
+    /// Takes a manifest out of a repository: with all tags at it, or only if there are none.
     pub(crate) async fn remove_manifest(
         &self,
         repository: &str,
         digest: &Digest,
+        with_tags: bool,
     ) -> Result<Removed> {
         let key = keys::manifest(repository, digest);
         for _ in 0..TRIES {
@@ -126,7 +129,12 @@ impl Metadata {
                 self.put(&key, Expect::At(revision), &stored.value).await?;
                 return Ok(Removed::NamedBy(index));
             }
-            self.remove_tags_at(repository, digest).await?;
+            if with_tags {
+                self.remove_tags_at(repository, digest).await?;
+            } else if self.is_tagged(repository, digest).await? {
+                self.put(&key, Expect::At(revision), &stored.value).await?;
+                return Ok(Removed::Tagged);
+            }
             if !self.delete(&key, revision).await? {
                 continue;
             }
@@ -154,6 +162,15 @@ impl Metadata {
             }
         }
         Ok(())
+    }
+
+    async fn is_tagged(&self, repository: &str, digest: &Digest) -> Result<bool> {
+        let prefix = keys::tags(repository);
+        let tagged = self.find(&prefix, |entry| {
+            let tag = parse::<TagRecord>(entry)?.value;
+            Ok((tag.digest == *digest).then_some(()))
+        });
+        Ok(tagged.await?.is_some())
     }
 
     async fn remove_tags_at(&self, repository: &str, digest: &Digest) -> Result<()> {

@@ -126,7 +126,7 @@ impl Call<'_> {
             .remove_blob(self.repository, digest);
         match removed.await? {
             Removed::Done => Ok(answer(StatusCode::ACCEPTED, empty())),
-            Removed::Absent => {
+            Removed::Absent | Removed::Tagged => {
                 let message = format!("{digest} is not in repository {}", self.repository);
                 Err(ApiError::missing(Code::BlobUnknown, message))
             }

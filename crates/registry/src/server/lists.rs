@@ -4,6 +4,7 @@ use http::request::Parts as Head;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use mosaic_image::{Digest, media};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 use serde_json::json;
 
 use super::body::{Body, answer, full};
@@ -117,7 +118,10 @@ impl Call<'_> {
                 }
                 bytes += entry.value.len();
                 last = Some(digest.to_string());
-                shown.push(descriptor(&digest, &referrer));
+                shown.push(json!(Shown {
+                    digest: &digest,
+                    referrer: &referrer
+                }));
             }
             match page.entries.last() {
                 Some(entry) if page.remaining > 0 => after = Some(entry.key.clone()),
@@ -148,19 +152,13 @@ impl Call<'_> {
     }
 }
 
-fn descriptor(digest: &Digest, referrer: &ReferrerRecord) -> serde_json::Value {
-    let mut descriptor = json!({
-        "mediaType": referrer.media_type,
-        "digest": digest,
-        "size": referrer.size,
-    });
-    if let Some(artifact_type) = &referrer.artifact_type {
-        descriptor["artifactType"] = json!(artifact_type);
-    }
-    if !referrer.annotations.is_empty() {
-        descriptor["annotations"] = json!(referrer.annotations);
-    }
-    descriptor
+/// A descriptor in a list of referrers.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    digest: &'a Digest,
+    #[serde(flatten)]
+    referrer: &'a ReferrerRecord,
 }
 
 impl Registry {

@@ -172,10 +172,15 @@ impl Call<'_> {
             }
             Reference::Digest(digest) => digest,
         };
-        match metadata.remove_manifest(self.repository, &digest).await? {
+        match metadata
+            .remove_manifest(self.repository, &digest, true)
+            .await?
+        {
             Removed::Done => Ok(answer(StatusCode::ACCEPTED, empty())),
             Removed::Absent => Err(self.manifest_unknown(digest)),
             Removed::NamedBy(index) => Err(named_by(&digest, &index)),
+            // Its tags would have gone with it.
+            Removed::Tagged => Err(self.manifest_unknown(digest)),
         }
     }
 

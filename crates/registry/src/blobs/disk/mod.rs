@@ -10,6 +10,9 @@
 //! The task that reads a request gathers a piece while a thread hashes and writes the one before, so an upload needs
 //! two pieces of memory and no thread of its own while it waits for its client.
 
+mod append;
+mod files;
+
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -20,22 +23,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use futures::StreamExt;
 use mosaic_image::{Digest, Hasher};
 use parking_lot::Mutex;
 use rustix::fs::{Advice, FlockOperation};
-use tokio::task::JoinHandle;
 
-use super::{Blobs, BlobsError, ByteStream, Result, SILENCE, Stat, UploadId};
+use self::append::{End, WRITE_PIECE, carry};
+use self::files::{list, read_ahead, read_piece};
+use super::{Blobs, BlobsError, ByteStream, Result, Stat, UploadId};
 
-/// What is gathered of an upload before it is hashed and written.
-const WRITE_PIECE: usize = 512 << 10;
-/// What is read at once for a download.
-const READ_PIECE: usize = 256 << 10;
 /// How long a request waits for another one to the same upload, whose client may be gone without our knowing.
 const TURN: Duration = Duration::from_secs(10);
 /// The most uploads that are under way.
 const UPLOADS_MAX: usize = 10_000;
+/// When the disk is full, an upload that did not grow for so long is given up for those that do.
+const IDLE: Duration = Duration::from_secs(10);
 /// The algorithms that blobs are named by.
 const ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
 
@@ -166,14 +167,52 @@ impl Inner {
         *state = end.map(|end| end.hasher);
         let length = state.as_ref().map(Hasher::length);
         drop(state);
-        if matches!(
-            outcome,
-            Err(BlobsError::Full { .. } | BlobsError::TooLarge { .. })
-        ) {
-            self.discard(id)?;
+        match &outcome {
+            Err(BlobsError::Full { .. }) => {
+                self.discard(id)?;
+                self.relieve();
+            }
+            Err(BlobsError::TooLarge { .. }) => self.discard(id)?,
+            _ => {}
         }
         outcome?;
         length.ok_or_else(|| BlobsError::NoUpload(id.clone()))
+    }
+
+    fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
+        let passing = self.passing_path("put");
+        let path = self.blob_path(digest);
+        let write = || {
+            let mut file = File::create(&passing)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&passing, &path)?;
+            path.parent().map_or(Ok(()), sync_directory)
+        };
+        write().map_err(|error| {
+            // If it is not there, all the better.
+            let _ = fs::remove_file(&passing);
+            BlobsError::io("write blob", digest, error)
+        })
+    }
+
+    /// Makes room on a full disk: uploads that nobody is adding to go before their time. What clients broke off on
+    /// finding the disk full would otherwise keep it so until it expires.
+    fn relieve(&self) {
+        let entries = fs::read_dir(self.directory.join("uploads"));
+        for entry in entries.into_iter().flatten().flatten() {
+            let id = entry.file_name().to_str().and_then(UploadId::parse);
+            let grown = entry.metadata().and_then(|metadata| metadata.modified());
+            let idle = grown.is_ok_and(|at| at.elapsed().is_ok_and(|since| since >= IDLE));
+            let Some(id) = id.filter(|_| idle) else {
+                continue;
+            };
+            let upload = self.uploads.lock().get(&id).cloned();
+            let busy = upload.is_some_and(|upload| upload.try_lock().is_err());
+            if !busy && let Err(error) = self.discard(&id) {
+                tracing::warn!(%error, "the disk is full, and an idle upload cannot be removed");
+            }
+        }
     }
 
     fn discard(&self, id: &UploadId) -> Result<()> {
@@ -246,95 +285,6 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// The end of an upload: where it is written, and what it has been so far.
-struct End {
-    file: File,
-    hasher: Hasher,
-}
-
-/// Hashes and writes one piece.
-fn write_piece(mut end: End, piece: Vec<Bytes>, id: &UploadId) -> Result<End> {
-    for bytes in piece {
-        end.file
-            .write_all(&bytes)
-            .map_err(|error| BlobsError::io("write upload", id, error))?;
-        end.hasher.update(&bytes);
-    }
-    Ok(end)
-}
-
-/// Gathers the next piece of a body. Says also why there are no more, if there are none.
-async fn gather(
-    body: &mut ByteStream,
-    room: &mut u64,
-    id: &UploadId,
-    most: u64,
-) -> (Vec<Bytes>, Option<Result<()>>) {
-    let mut piece = Vec::new();
-    let mut size = 0;
-    while size < WRITE_PIECE {
-        let broken = |reason: String| BlobsError::Broken {
-            id: id.clone(),
-            reason,
-        };
-        let end = match tokio::time::timeout(SILENCE, body.next()).await {
-            Err(_) => Err(broken("nothing came for too long".into())),
-            Ok(None) => Ok(()),
-            Ok(Some(Err(error))) => Err(broken(error.to_string())),
-            Ok(Some(Ok(bytes))) if bytes.len() as u64 > *room => Err(BlobsError::TooLarge {
-                id: id.clone(),
-                most,
-            }),
-            Ok(Some(Ok(bytes))) => {
-                *room -= bytes.len() as u64;
-                size += bytes.len();
-                piece.push(bytes);
-                continue;
-            }
-        };
-        return (piece, Some(end));
-    }
-    (piece, None)
-}
-
-/// Carries a body to the end of an upload. The end comes back unless its writing failed, or was lost.
-async fn carry(
-    end: End,
-    id: &UploadId,
-    most: u64,
-    mut body: ByteStream,
-) -> (Option<End>, Result<()>) {
-    let mut room = most.saturating_sub(end.hasher.length());
-    let mut writing: Option<JoinHandle<Result<End>>> = None;
-    let mut idle = Some(end);
-    loop {
-        let (piece, over) = gather(&mut body, &mut room, id, most).await;
-        let end = match writing.take() {
-            None => idle.take(),
-            Some(writing) => match writing.await {
-                Ok(Ok(end)) => Some(end),
-                Ok(Err(error)) => return (None, Err(error)),
-                Err(_) => None,
-            },
-        };
-        let Some(end) = end else {
-            let error = io::Error::other("the writing thread is gone");
-            return (None, Err(BlobsError::io("write upload", id, error)));
-        };
-        let id = id.clone();
-        let write = move || write_piece(end, piece, &id);
-        match over {
-            None => writing = Some(tokio::task::spawn_blocking(write)),
-            Some(over) => {
-                return match blocking(write).await {
-                    Ok(end) => (Some(end), over),
-                    Err(error) => (None, Err(error)),
-                };
-            }
-        }
-    }
-}
-
 #[async_trait::async_trait]
 impl Blobs for Disk {
     async fn stat(&self, digest: &Digest) -> Result<Option<Stat>> {
@@ -366,22 +316,13 @@ impl Blobs for Disk {
     }
 
     async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<()> {
-        let passing = self.0.passing_path("put");
-        let path = self.0.blob_path(digest);
-        let digest = digest.clone();
-        blocking(move || {
-            let write = || {
-                let mut file = File::create(&passing)?;
-                file.write_all(&bytes)?;
-                file.sync_all()?;
-                fs::rename(&passing, &path)?;
-                path.parent().map_or(Ok(()), sync_directory)
-            };
-            write().map_err(|error| {
-                // If it is not there, all the better.
-                let _ = fs::remove_file(&passing);
-                BlobsError::io("write blob", &digest, error)
-            })
+        let (inner, digest) = (self.0.clone(), digest.clone());
+        blocking(move || match inner.put(&digest, &bytes) {
+            Err(BlobsError::Full { .. }) => {
+                inner.relieve();
+                inner.put(&digest, &bytes)
+            }
+            put => put,
         })
         .await
     }
@@ -532,81 +473,4 @@ impl Blobs for Disk {
         })
         .await
     }
-}
-
-/// The bytes of a file: while one piece is sent, the next is read.
-fn read_ahead(file: File, range: Range<u64>) -> ByteStream {
-    let file = Arc::new(file);
-    let next = move |range: Range<u64>| {
-        if range.is_empty() {
-            return None;
-        }
-        let file = file.clone();
-        let start = range.start;
-        let size = (range.end - start).min(READ_PIECE as u64);
-        let read = tokio::task::spawn_blocking(move || read_piece(&file, start, size));
-        Some((read, start + size..range.end))
-    };
-    let first = next(range);
-    Box::pin(futures::stream::unfold(first, move |state| {
-        let next = next.clone();
-        async move {
-            let (read, rest) = state?;
-            let piece = read
-                .await
-                .unwrap_or_else(|error| Err(io::Error::other(error)));
-            let following = if piece.is_ok() { next(rest) } else { None };
-            Some((piece, following))
-        }
-    }))
-}
-
-fn read_piece(file: &File, mut offset: u64, size: u64) -> io::Result<Bytes> {
-    let size = size as usize;
-    let mut piece: Vec<u8> = Vec::with_capacity(size);
-    while piece.len() < size {
-        let read = rustix::io::pread(file, rustix::buffer::spare_capacity(&mut piece), offset)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        offset += read as u64;
-    }
-    piece.truncate(size);
-    Ok(piece.into())
-}
-
-fn list(blobs: &Path, after: Option<&Digest>, limit: usize) -> Result<Vec<(Digest, Stat)>> {
-    let mut found = Vec::new();
-    for algorithm in ALGORITHMS {
-        for first in 0..=u8::MAX {
-            let first = format!("{first:02x}");
-            // The last name that begins so; a whole directory before `after` is not opened.
-            if after.is_some_and(|after| format!("{algorithm}:{first}g").as_str() < after.as_ref())
-            {
-                continue;
-            }
-            let directory = blobs.join(algorithm).join(first);
-            let failed = |error| BlobsError::io("list", directory.display(), error);
-            let mut names = Vec::new();
-            for entry in fs::read_dir(&directory).map_err(failed)? {
-                let entry = entry.map_err(failed)?;
-                let name = format!("{algorithm}:{}", entry.file_name().to_string_lossy());
-                let digest = mosaic_image::digest::parse(&name);
-                if let (Ok(digest), Ok(metadata)) = (digest, entry.metadata()) {
-                    let stat = Stat {
-                        size: metadata.len(),
-                        modified: seconds(metadata.modified()),
-                    };
-                    names.push((digest, stat));
-                }
-            }
-            names.retain(|(digest, _)| after.is_none_or(|after| digest.as_ref() > after.as_ref()));
-            names.sort_by(|(a, _), (b, _)| a.as_ref().cmp(b.as_ref()));
-            found.extend(names);
-            if found.len() >= limit {
-                return Ok(found);
-            }
-        }
-    }
-    Ok(found)
 }

@@ -1,7 +1,5 @@
 //! A registry on a real listener, with the engines that it has in use, and a client that says what it is told to.
 
-#![allow(dead_code)]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 

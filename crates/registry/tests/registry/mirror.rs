@@ -1,16 +1,14 @@
 //! Repositories that are another registry's.
 
-mod common;
-
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::common::{Server, manifest};
 use async_trait::async_trait;
 use bytes::Bytes;
-use common::{Server, manifest};
 use futures::StreamExt;
 use http_body_util::BodyExt;
 use mosaic_image::document::Descriptor;
@@ -184,7 +182,7 @@ async fn an_old_tag_is_asked_for_again_and_served_with_a_warning_if_nobody_answe
     let first = upstream.image("latest", b"first");
     let server = mirror(&upstream, Duration::ZERO).await;
     let path = "/v2/hub/app/manifests/latest";
-    let digest_of = |reply: &common::Reply| reply.header("docker-content-digest").to_owned();
+    let digest_of = |reply: &super::common::Reply| reply.header("docker-content-digest").to_owned();
     assert_eq!(
         digest_of(&server.get(path).await.is(200)),
         first.to_string()

@@ -1,12 +1,10 @@
 //! What users of the registry notice beyond the specification: rights, quotas, shared blobs, what is refused, what is
 //! collected, and the list of images.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Server, descriptor, manifest, with};
+use super::common::{Server, descriptor, manifest, with};
 use futures::StreamExt;
 use http::request::Parts;
 use mosaic_image::{digest, media};
@@ -486,6 +484,37 @@ async fn what_nothing_names_goes_when_its_time_is_over() {
     server.image("r", "dropped", &[2; 1000]).await;
     let again = digest::sha256(&[2; 1000]);
     server.get(&format!("/v2/r/blobs/{again}")).await.is(200);
+}
+
+#[tokio::test]
+async fn what_no_tag_leads_to_is_pruned_when_asked_for() {
+    let settings = Settings {
+        grace: Duration::from_secs(2),
+        ..Settings::default()
+    };
+    let server = Server::start_with(settings, Arc::new(AllowAll), Arc::new(Anybody)).await;
+    let (image, tagged) = server.image("r", "tagged", b"1").await;
+    let (_, untagged) = server.image("r", "untagged", b"2").await;
+    server.delete("/v2/r/manifests/untagged").await.is(202);
+    let mut signature = manifest(b"{}", &[]);
+    server.blob("r", b"{}").await;
+    signature["subject"] = descriptor(media::OCI_MANIFEST, image.to_string().as_bytes());
+    let name = digest::sha256(signature.to_string().as_bytes());
+    server
+        .put_manifest("r", name.as_ref(), &signature)
+        .await
+        .is(201);
+    let pruned = loop {
+        match server.registry.prune("r").await.unwrap() {
+            young if young.is_empty() => tokio::time::sleep(Duration::from_millis(50)).await,
+            pruned => break pruned,
+        }
+    };
+    assert_eq!(pruned.as_slice(), std::slice::from_ref(&untagged));
+    for (digest, status) in [(tagged, 200), (name, 200), (untagged, 404)] {
+        let path = format!("/v2/r/manifests/{digest}");
+        server.get(&path).await.is(status);
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,6 @@
 //! What the public conformance suite of the OCI distribution-spec looks at, in its four categories.
 
-mod common;
-
-use common::{Server, descriptor, manifest, with};
+use super::common::{Server, descriptor, manifest, with};
 use mosaic_image::{Digest, digest, media};
 use serde_json::{Value, json};
 
