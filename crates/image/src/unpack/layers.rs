@@ -426,7 +426,6 @@ impl<'a> Lock<'a> {
             _file: file,
         }))
     }
-
 }
 
 impl Drop for Lock<'_> {

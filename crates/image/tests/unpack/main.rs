@@ -1,6 +1,13 @@
 //! Layers that are unpacked for real. Owners, devices and mounts need root: where they matter and there is none, a test says so
 //! and does nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, which are to fail where these do"
+)]
+
 mod attacks;
 mod bounds;
 mod fuzz_bodies;
