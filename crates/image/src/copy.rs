@@ -92,6 +92,7 @@ pub async fn copy(
     target: &Name,
     options: &CopyOptions,
 ) -> Result<Copied, PlaceError> {
+    let _reading = from.hold().await?;
     let root = again(|| from.resolve(source))
         .await?
         .ok_or_else(|| not_found(from, source))?;
@@ -99,7 +100,7 @@ pub async fn copy(
         Some(platform) => select(from, source, root, platform).await?,
         None => root,
     };
-    let _hold = to.hold().await?;
+    let _writing = to.hold().await?;
     let mut copied = copy_document(from, source, to, target, root, As::Root, options).await?;
     if options.referrers {
         let digest = copied.document.digest().clone();

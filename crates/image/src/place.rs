@@ -218,7 +218,8 @@ pub trait Place: Send + Sync {
     /// Takes a name away; false if there was none. Blobs that nothing else names go later.
     async fn delete(&self, name: &Name) -> Result<bool, PlaceError>;
 
-    /// To be kept while blobs are written and the document that names them is not there yet.
+    /// To be kept while blobs are written and the document that names them is not there yet, or while they are read and the
+    /// name may go.
     async fn hold(&self) -> Result<Hold, PlaceError> {
         Ok(Box::new(()))
     }
@@ -339,7 +340,7 @@ pub async fn closure(
                     document::DEPTH_MAX
                 )));
             }
-            next.push(place.document(name, descriptor).await?);
+            next.push(crate::copy::again(|| place.document(name, descriptor)).await?);
         }
         if next.is_empty() {
             break;

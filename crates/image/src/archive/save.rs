@@ -69,6 +69,7 @@ pub async fn save(
     out: &mut (dyn AsyncWrite + Send + Unpin),
     options: &SaveOptions,
 ) -> Result<Saved, ArchiveError> {
+    let _reading = place.hold().await?;
     let mut images = Vec::new();
     for name in names {
         images.push(image(place, name, options.platform.as_ref()).await?);

@@ -100,7 +100,9 @@ impl Http {
                     attempt.follow()
                 }
             });
+            // One connection a blob: on a shared one they would wait for each other's windows.
             let mut builder = Client::builder()
+                .http1_only()
                 .user_agent(concat!("mosaic/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT)
                 .tcp_keepalive(SILENCE / 4)

@@ -357,15 +357,18 @@ impl Place for Layout {
         mut body: Body,
     ) -> Result<(), PlaceError> {
         let check = Check::new(descriptor.digest(), Some(descriptor.size()))?;
-        let _hold = self.hold().await?;
+        let hold = self.hold().await?;
         if self.has(name, descriptor).await? {
             return Ok(());
         }
         let (sender, pieces) = mpsc::channel(QUEUE);
         let staging = self.staging();
         let target = blob_path(&self.root, descriptor.digest());
-        let writer =
-            tokio::task::spawn_blocking(move || files::receive(pieces, check, &staging, &target));
+        let writer = tokio::task::spawn_blocking(move || {
+            // Held by whoever writes, who may outlive the one who asked for it.
+            let _hold = hold;
+            files::receive(pieces, check, &staging, &target)
+        });
         let mut broken = None;
         loop {
             match body.try_next().await {

@@ -481,3 +481,37 @@ async fn an_image_without_a_name_needs_one() {
         .unwrap_err();
     assert!(matches!(error, ArchiveError::Several { count: 2 }));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(48))]
+    #[test]
+    fn no_damage_leaves_anything_wrong(changes in proptest::collection::vec((0usize..1 << 20, 0u8..=255), 1..4), cut in 0usize..1 << 20) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let (from, to) = (layout(from.path()).await, layout(to.path()).await);
+            let one = image(&[layer("a", b"one"), layer("b", b"two")]);
+            put(&from, "app:1", &one).await;
+            let (mut tar, _) = saved(&from, &["app:1"], &[]).await;
+            for (position, byte) in changes {
+                let position = position % tar.len();
+                tar[position] = byte;
+            }
+            if cut % 2 == 0 {
+                tar.truncate(cut % tar.len());
+            }
+            let before = files(to.root());
+            match loaded(&to, &tar).await {
+                // What is loaded is an image of which nothing is missing, and each blob is its digest's.
+                Ok(images) => {
+                    for image in images {
+                        for blob in image.document.blobs() {
+                            mosaic_image::place::read_small(&to, &name("app:1"), blob, 1 << 20).await.unwrap();
+                        }
+                    }
+                }
+                Err(_) => assert_eq!(files(to.root()), before),
+            }
+        });
+    }
+}
