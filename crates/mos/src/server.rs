@@ -282,6 +282,7 @@ async fn serve(args: ServerArgs) -> Result<(), Failure> {
         toleration_seconds: args.hosts.toleration_seconds(),
         audit,
     };
+    let records = store.clone();
     let server = mosaic_apiserver::Server::start(options, store)
         .await
         .map_err(|error| {
@@ -294,6 +295,7 @@ async fn serve(args: ServerArgs) -> Result<(), Failure> {
     let registry = match registry::Running::start(
         &args.registry,
         &args.store,
+        records,
         &args.data_dir,
         &server,
     )

@@ -11,6 +11,7 @@
 mod api;
 mod client;
 mod figures;
+mod image;
 mod load;
 mod machine;
 mod objects;
@@ -38,6 +39,7 @@ pub(crate) struct BenchArgs {
 pub(crate) enum What {
     Api(ApiArgs),
     Schedule(schedule::ScheduleArgs),
+    Image(image::ImageArgs),
 }
 
 /// Measure the API server: rates, latencies, memory and start.
@@ -115,6 +117,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), Failure> {
         match args.what {
             What::Api(args) => api::run(args).await,
             What::Schedule(args) => schedule::run(args).await,
+            What::Image(args) => image::run(args).await,
         }
     };
     // What was started ends when the future is dropped.

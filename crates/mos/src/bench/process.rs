@@ -145,6 +145,7 @@ pub(super) async fn start_server(
     let mut command = this_program()?;
     command
         .args(["server", "--listen", "127.0.0.1:0", "--log-format", "json"])
+        .args(["--registry-listen", "none"])
         .args(["--store", store, "--data-dir"])
         .arg(directory)
         .args(flags);
@@ -170,7 +171,68 @@ pub(super) async fn start_hosts(
     .await
 }
 
-fn this_program() -> Result<Command, Failure> {
+/// Starts this very program as an image registry with its files in a directory, and returns when it says that it is
+/// ready, with where it listens.
+pub(super) async fn start_registry(directory: &Path) -> Result<(Process, SocketAddr), Failure> {
+    let address = free_address()?;
+    let mut command = this_program()?;
+    command
+        .args([
+            "registry",
+            "--log-format",
+            "json",
+            "--plain-http",
+            "--listen",
+        ])
+        .arg(address.to_string())
+        .arg("--data-dir")
+        .arg(directory);
+    let (process, _) = start(command, "the image registry", READY_WITHIN).await?;
+    Ok((process, address))
+}
+
+/// Starts Debian's `docker-registry` with its files in a directory, and returns when it listens.
+pub(super) async fn start_reference_registry(
+    program: &Path,
+    directory: &Path,
+) -> Result<(Process, SocketAddr), Failure> {
+    let address = free_address()?;
+    let settings = directory.join("config.yml");
+    let root = directory.join("data");
+    let text = format!(
+        "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
+        root.display()
+    );
+    std::fs::write(&settings, text)
+        .map_err(|error| Failure::new(format!("cannot write {}: {error}", settings.display())))?;
+    let child = Command::new(program)
+        .arg("serve")
+        .arg(&settings)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| {
+            Failure::new(format!("cannot start {}: {error}", program.display())).hint(
+                "install docker-registry (a package of Debian), or name it with --docker-registry FILE",
+            )
+        })?;
+    let process = Process {
+        child,
+        name: "docker-registry",
+    };
+    let until = Instant::now() + READY_WITHIN;
+    while TcpStream::connect(address).is_err() {
+        if Instant::now() > until {
+            return Err(Failure::new("docker-registry does not answer"));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok((process, address))
+}
+
+/// This very program, without the settings of another server.
+pub(super) fn this_program() -> Result<Command, Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("cannot find the program itself: {error}")))?;
     let mut command = Command::new(program);

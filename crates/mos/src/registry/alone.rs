@@ -13,6 +13,7 @@ use mosaic_registry::serve::Anybody;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::storage::{MirrorArgs, Storage};
 use super::{Certify, collect, listen, open, serve};
 use crate::client::duration;
 use crate::failure::Failure;
@@ -47,6 +48,8 @@ pub(crate) struct RegistryArgs {
     /// How long what was uploaded stays without an image that needs it; a push has to end within half of it
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
     grace: Duration,
+    #[command(flatten)]
+    mirrors: MirrorArgs,
     /// Form of the log, which goes to standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -79,12 +82,9 @@ async fn registry(args: RegistryArgs) -> Result<(), Failure> {
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(format!("the image registry has no address: {error}")))?;
-    let registry = open(
-        &args.data_dir,
-        Arc::new(AllowAll),
-        args.grace,
-        !args.plain_http,
-    )?;
+    let storage = Storage::directory(&args.data_dir)?;
+    let registry = open(storage, Arc::new(AllowAll), args.grace, !args.plain_http);
+    registry.set_mirrors(args.mirrors.open()?);
     let tls = if args.plain_http {
         None
     } else {

@@ -4,6 +4,7 @@ mod access;
 mod alone;
 mod images;
 mod policy;
+mod storage;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use hyper::service::service_fn;
 use mosaic_apiserver::Server;
 use mosaic_apiserver::listener::{self, Client};
 use mosaic_registry::serve::Authenticate;
-use mosaic_registry::{Access, Challenge, Disk, Registry, Settings};
+use mosaic_registry::{Access, Challenge, Registry, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -27,6 +28,7 @@ use crate::failure::Failure;
 use crate::server::Store;
 
 pub(crate) use alone::{RegistryArgs, run};
+use storage::{Bucket, MirrorArgs, Storage};
 
 /// Where the registry listens unless told otherwise.
 const DEFAULT_LISTEN: SocketAddr =
@@ -40,19 +42,25 @@ const COLLECT_EVERY: Duration = Duration::from_secs(600);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Image registry")]
 pub(crate) struct InServerArgs {
-    /// Address and port of the image registry, or `none`; by default 127.0.0.1:5000, and none with etcd, where several
-    /// servers would each have a registry of their own
+    /// Address and port of the image registry, or `none`; by default 127.0.0.1:5000, and none with etcd without a bucket,
+    /// where each server would have a registry of its own
     #[arg(long, value_name = "ADDR:PORT|none")]
     pub(crate) registry_listen: Option<Listen>,
     /// Directory of the images; by default `registry` in the data directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "registry_bucket")]
     pub(crate) registry_dir: Option<PathBuf>,
+    /// Bucket of the images instead of a directory, in S3 or what speaks its protocol: any number of servers of one
+    /// store share it. It is found by AWS_REGION, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
+    pub(crate) registry_bucket: Option<Bucket>,
     /// Whether images can be pulled without saying who one is
     #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
     pub(crate) registry_anonymous_pull: bool,
     /// How long what was uploaded stays without an image that needs it; a push has to end within half of it
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
     pub(crate) registry_grace: Duration,
+    #[command(flatten)]
+    pub(crate) mirrors: MirrorArgs,
 }
 
 /// Where to listen, if at all.
@@ -83,8 +91,9 @@ impl InServerArgs {
     fn listens(&self, store: &Store) -> Option<SocketAddr> {
         match (self.registry_listen, store) {
             (Some(Listen::At(address)), _) => Some(address),
-            (None, Store::Sqlite) => Some(DEFAULT_LISTEN),
-            (Some(Listen::Nowhere), _) | (None, Store::Etcd(_)) => None,
+            (Some(Listen::Nowhere), _) => None,
+            (None, Store::Etcd(_)) if self.registry_bucket.is_none() => None,
+            (None, _) => Some(DEFAULT_LISTEN),
         }
     }
 }
@@ -100,6 +109,7 @@ impl Running {
     pub(crate) async fn start(
         args: &InServerArgs,
         store: &Store,
+        records: Arc<dyn mosaic_store::Store>,
         data_dir: &Path,
         server: &Server,
     ) -> Result<Option<Self>, Failure> {
@@ -111,19 +121,21 @@ impl Running {
             }
             return Ok(None);
         };
-        let directory = args
-            .registry_dir
-            .clone()
-            .unwrap_or_else(|| data_dir.join("registry"));
+        let storage = match (&args.registry_bucket, &args.registry_dir) {
+            (Some(bucket), _) => Storage::bucket(bucket, records)?,
+            (None, Some(directory)) => Storage::directory(directory)?,
+            (None, None) => Storage::directory(&data_dir.join("registry"))?,
+        };
         let access = Arc::new(access::ByGate::new(
             server.gate().clone(),
             args.registry_anonymous_pull,
         ));
-        let registry = open(&directory, access.clone(), args.registry_grace, true)?;
+        let registry = open(storage, access.clone(), args.registry_grace, true);
+        registry.set_mirrors(args.mirrors.open()?);
         let listener = listen(address, "--registry-listen").await?;
         let address = reached_at(&listener, server.advertised())?;
         server.has_registry(&address, policy::policy(registry.clone(), address.clone()));
-        tracing::info!(%address, directory = %directory.display(), "image registry");
+        tracing::info!(%address, "image registry");
         let shutdown = CancellationToken::new();
         let tls = TlsAcceptor::from(server.gate().tls());
         let gate = server.gate().clone();
@@ -162,22 +174,8 @@ type Certify = Arc<
         + Sync,
 >;
 
-/// The registry whose records and bytes are in a directory.
-fn open(
-    directory: &Path,
-    access: Arc<dyn Access>,
-    grace: Duration,
-    tls: bool,
-) -> Result<Registry, Failure> {
-    let cannot = |error: &dyn std::fmt::Display| {
-        let directory = directory.display();
-        Failure::new(format!(
-            "cannot open the image registry in {directory}: {error}"
-        ))
-    };
-    std::fs::create_dir_all(directory).map_err(|error| cannot(&error))?;
-    let store = mosaic_store::Sqlite::open(directory).map_err(|error| cannot(&error))?;
-    let blobs = Disk::open(directory).map_err(|error| cannot(&error))?;
+/// A registry over its storage.
+fn open(storage: Storage, access: Arc<dyn Access>, grace: Duration, tls: bool) -> Registry {
     let settings = Settings {
         challenge: Challenge::Bearer {
             realm: TOKENS.into(),
@@ -188,12 +186,7 @@ fn open(
         upload_expiry: grace,
         ..Settings::default()
     };
-    Ok(Registry::new(
-        Arc::new(store),
-        Arc::new(blobs),
-        access,
-        settings,
-    ))
+    Registry::new(storage.records, storage.blobs, access, settings)
 }
 
 async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {

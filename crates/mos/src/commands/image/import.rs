@@ -141,7 +141,7 @@ pub(super) async fn run(args: ImportArgs, places: &Places<'_>) -> Result<(), Fai
     )
     .await?;
     eprintln!("{name}");
-    output::line(&document.digest().to_string())
+    output::line(document.digest().as_ref())
 }
 
 impl From<ImportError> for Failure {

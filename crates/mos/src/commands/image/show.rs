@@ -135,7 +135,7 @@ pub(super) async fn inspect(args: InspectArgs, places: &Places<'_>) -> Result<()
             what: name.to_string(),
             place: place.describe(),
         })?;
-    let mut data = summary(&name, &root);
+    let data = summary(&name, &root);
     let all = closure(place, &name, root.clone()).await?;
     let mut images = Vec::new();
     for document in &all.documents {
@@ -144,9 +144,14 @@ pub(super) async fn inspect(args: InspectArgs, places: &Places<'_>) -> Result<()
         }
     }
     let referrers = place.referrers(&name, root.digest(), None).await?;
-    data["images"] = Value::Array(images);
-    data["annotations"] = json!(root.annotations());
-    data["referrers"] = referrers.iter().map(referrer).collect();
+    let data = with(
+        data,
+        [
+            ("images", Value::Array(images)),
+            ("annotations", json!(root.annotations())),
+            ("referrers", referrers.iter().map(referrer).collect()),
+        ],
+    );
     match args.output {
         Some(format) => format.print(&data),
         None => output::print(&text(&data)),
@@ -155,26 +160,39 @@ pub(super) async fn inspect(args: InspectArgs, places: &Places<'_>) -> Result<()
 
 /// One image: of an index, that of one platform.
 async fn image(place: &dyn Place, name: &Name, document: &Document) -> Result<Value, Failure> {
-    let mut data = summary(name, document);
+    let data = summary(name, document);
     let Ok(config) = read_config(place, name, document).await else {
         // Some other artifact: its type is what there is to tell.
-        data["artifactType"] = json!(document.artifact_type());
-        return Ok(data);
+        return Ok(with(
+            data,
+            [("artifactType", json!(document.artifact_type()))],
+        ));
     };
     let platform = config.platform();
-    data["platform"] = json!(format!(
+    let variant = platform.variant().as_ref();
+    let platform = format!(
         "{}/{}{}",
         platform.os(),
         platform.architecture(),
-        platform
-            .variant()
-            .as_ref()
-            .map_or(String::new(), |variant| format!("/{variant}"))
-    ));
-    data["created"] = json!(config.created());
-    data["config"] = json!(config.run());
-    data["history"] = json!(config.history());
-    Ok(data)
+        variant.map_or(String::new(), |variant| format!("/{variant}"))
+    );
+    Ok(with(
+        data,
+        [
+            ("platform", json!(platform)),
+            ("created", json!(config.created())),
+            ("config", json!(config.run())),
+            ("history", json!(config.history())),
+        ],
+    ))
+}
+
+/// An object with more members.
+fn with<const N: usize>(mut data: Value, members: [(&str, Value); N]) -> Value {
+    if let Some(data) = data.as_object_mut() {
+        data.extend(members.map(|(key, value)| (key.to_owned(), value)));
+    }
+    data
 }
 
 /// A document about the image: a signature, or what else there is.
