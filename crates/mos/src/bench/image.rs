@@ -295,6 +295,8 @@ impl Round {
         set: Set,
     ) -> Result<(), Failure> {
         let pulled = self.directory.path().join("pulled");
+        std::fs::create_dir_all(&pulled)
+            .map_err(|error| Failure::new(format!("cannot make a directory: {error}")))?;
         let started = Instant::now();
         futures::stream::iter(0..self.sizes.images)
             .map(|image| {
@@ -321,11 +323,8 @@ impl Round {
         measured.rates.push((what, set, rate));
         measured.memory = measured.memory.max(measured.process.memory()?.peak);
         // What was pulled is not to be found by the next pull.
-        if pulled.exists() {
-            std::fs::remove_dir_all(&pulled)
-                .map_err(|error| Failure::new(format!("cannot remove what was pulled: {error}")))?;
-        }
-        Ok(())
+        std::fs::remove_dir_all(&pulled)
+            .map_err(|error| Failure::new(format!("cannot remove what was pulled: {error}")))
     }
 }
 
