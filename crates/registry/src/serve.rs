@@ -24,8 +24,8 @@ use crate::server::Body;
 const READ_BUFFER: usize = 128 << 10;
 /// How long a client may take to send the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(30);
-/// The most connections at once. More wait to be accepted.
-const CONNECTIONS: usize = 4096;
+/// The most connections at once; more wait to be accepted. Each holds about a megabyte while it moves a layer.
+const CONNECTIONS: usize = 1024;
 
 /// Says who sends a request, from its head: a certificate that the listener put into the extensions, a token, a user
 /// and a password.

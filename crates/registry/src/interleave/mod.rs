@@ -91,7 +91,7 @@ fn job() -> impl Strategy<Value = Job> {
             .prop_map(|(repository, blobs)| Job::DeleteManifest { repository, blobs }),
         1 => (repository.clone(), blobs)
             .prop_map(|(repository, blobs)| Job::Prune { repository, blobs }),
-        1 => (repository.clone(), 0..3u8)
+        3 => (repository.clone(), 0..3u8)
             .prop_map(|(repository, blob)| Job::DeleteBlob { repository, blob }),
         1 => (repository, 0..2u8).prop_map(|(repository, tag)| Job::DeleteTag { repository, tag }),
         3 => Just(Job::Collect),
@@ -397,6 +397,29 @@ impl World {
         }
     }
 
+    /// What has to hold when everybody has ended: a tag has its manifest, and a repository what its manifests name.
+    fn check_tags(&self) {
+        let manifests = self.records::<ManifestRecord>(keys::MANIFESTS);
+        for (key, tag) in self.records::<TagRecord>(keys::TAGS) {
+            let (repository, _) = keys::parse_tag(&key).unwrap();
+            let manifest = keys::manifest(repository, &tag.digest);
+            let found = manifests.iter().find(|(key, _)| *key == manifest);
+            assert!(found.is_some_and(|(_, found)| found.committed), "{key}");
+        }
+        for (key, manifest) in manifests.iter().filter(|(_, found)| found.committed) {
+            let (repository, _) = keys::parse_manifest(key).unwrap();
+            for blob in &manifest.blobs {
+                let link = keys::link(&blob.digest, repository);
+                let links = self.records::<LinkRecord>(&link);
+                let there = links.first().is_some_and(|(_, link)| !link.removed);
+                assert!(
+                    there,
+                    "{key} names a blob that its repository does not have"
+                );
+            }
+        }
+    }
+
     /// What has to hold when everybody has ended or died, and the collector has run after the grace.
     fn check_end(&self) {
         self.check();
@@ -456,8 +479,17 @@ impl World {
     }
 }
 
+/// As many as there is time for: `PROPTEST_CASES` says otherwise.
+fn config() -> ProptestConfig {
+    let told = std::env::var("PROPTEST_CASES").ok();
+    ProptestConfig {
+        cases: told.and_then(|cases| cases.parse().ok()).unwrap_or(1_000),
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn what_a_manifest_names_is_there_and_all_else_goes(
@@ -465,6 +497,7 @@ proptest! {
     ) {
         let world = World::new();
         let mut tasks: Vec<Task> = Vec::new();
+        let mut died = false;
         for happening in happenings {
             match happening {
                 Happening::Starts(job) => tasks.push(world.start(job)),
@@ -481,6 +514,7 @@ proptest! {
                     }
                 }
                 Happening::Dies { who } if !tasks.is_empty() => {
+                    died = true;
                     let who = who % tasks.len();
                     drop(tasks.swap_remove(who));
                 }
@@ -504,6 +538,9 @@ proptest! {
                 }
                 world.check();
             }
+        }
+        if !died {
+            world.check_tags();
         }
         for _ in 0..4 {
             world.clock.0.fetch_add(2_000, Ordering::Relaxed);

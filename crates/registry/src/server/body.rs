@@ -1,6 +1,7 @@
 //! Bodies of answers and of requests.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
@@ -59,8 +60,20 @@ pub(crate) fn incoming(body: impl RequestBody) -> ByteStream {
         .boxed()
 }
 
+/// How long the body of a manifest may take. It holds room that others wait for.
+const MANIFEST_TIME: Duration = Duration::from_secs(60);
+
 /// A whole body of at most `most` bytes.
-pub(crate) async fn collect(mut body: ByteStream, most: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn collect(body: ByteStream, most: usize) -> Result<Bytes, ApiError> {
+    let collected = tokio::time::timeout(MANIFEST_TIME, collect_all(body, most)).await;
+    collected.unwrap_or_else(|_| {
+        let message = "the manifest did not come in time";
+        let status = StatusCode::REQUEST_TIMEOUT;
+        Err(ApiError::new(status, Code::ManifestInvalid, message))
+    })
+}
+
+async fn collect_all(mut body: ByteStream, most: usize) -> Result<Bytes, ApiError> {
     let mut whole = BytesMut::new();
     while let Some(bytes) = body.next().await {
         let bytes = bytes.map_err(|error| ApiError::bad(Code::ManifestInvalid, error))?;

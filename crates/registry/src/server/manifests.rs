@@ -13,8 +13,8 @@ use super::route::{Reference, parameters};
 use super::{Answer, CONTENT_DIGEST, Call, set};
 use crate::access::{Action, namespace};
 use crate::blobs::ByteStream;
-use crate::metadata::record::{self, ManifestRecord, ReferrerRecord};
-use crate::metadata::{Commit, MetadataError, Removed, Source, keys, parse};
+use crate::metadata::record::{self, ManifestRecord, ReferrerRecord, TagRecord};
+use crate::metadata::{Commit, MetadataError, Removed, Source, Stored, keys, parse};
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
@@ -40,10 +40,11 @@ impl Call<'_> {
             Reference::Tag(tag) => {
                 let stored = metadata.tag(self.repository, tag).await?;
                 let stored = stored.ok_or_else(|| self.manifest_unknown(tag))?;
+                let digest = stored.value.digest.clone();
                 if !self.is_head() {
-                    metadata.note_pull(self.repository, tag, &stored).await;
+                    self.note_pull(tag, stored);
                 }
-                stored.value.digest
+                digest
             }
         };
         let manifest = metadata.manifest(self.repository, &digest).await?;
@@ -67,6 +68,13 @@ impl Call<'_> {
             headers.insert(header::CONTENT_LENGTH, manifest.size.into());
         }
         Ok(response)
+    }
+
+    /// Notes a pull, without the client waiting for that.
+    fn note_pull(&self, tag: &str, stored: Stored<TagRecord>) {
+        let metadata = self.registry.0.metadata.clone();
+        let (repository, tag) = (self.repository.to_owned(), tag.to_owned());
+        tokio::spawn(async move { metadata.note_pull(&repository, &tag, &stored).await });
     }
 
     pub(super) async fn put_manifest(&self, reference: Reference, body: ByteStream) -> Answer {
