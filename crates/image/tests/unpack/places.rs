@@ -191,6 +191,21 @@ fn processes_that_die_leave_nothing_that_counts() {
     assert!(bench.unfinished().is_empty());
 }
 
+#[test]
+fn what_somebody_left_does_not_get_into_the_layer() {
+    let bench = Bench::new();
+    let (bytes, layer) = large();
+    let name = layer.diff_id.to_string().replace(':', "-");
+    let left = bench.layers.path().join("unpacking").join(name).join("fs");
+    fs::create_dir_all(left.join("d0/f0")).unwrap();
+    fs::write(left.join("left"), "x").unwrap();
+    let source = || Ok(Cursor::new(&bytes));
+    let unpacked = bench.layers.unpack(&layer, source).unwrap();
+    assert!(!unpacked.path.join("left").exists());
+    assert!(unpacked.path.join("d0/f0").is_file());
+    assert!(bench.unfinished().is_empty());
+}
+
 /// Numbers that are all over the place, the same at every run.
 fn fastrand(round: u64) -> usize {
     let mixed = (round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

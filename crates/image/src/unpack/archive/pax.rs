@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn records_are_read_in_turn_and_the_last_of_a_key_counts() {
         let bytes =
-            b"9 path=a\n9 path=b\n12 size=123\n22 SCHILY.xattr.user=\n\n9 uid=77\n8 gid=8\n";
+            b"9 path=a\n9 path=b\n12 size=123\n23 SCHILY.xattr.user=\n\n9 uid=77\n8 gid=8\n";
         let records = Records::read(bytes).unwrap();
         assert_eq!(records.path.as_deref(), Some(&b"b"[..]));
         assert_eq!(
@@ -210,14 +210,14 @@ mod tests {
         for bytes in [
             &b"0 path=a\n"[..],
             b"8 path=a\n",
-            b"10 path=a\n",
+            b"11 path=a\n",
             b"99999999999999999999 path=a\n",
             b"4294967296 path=a\n",
             b"-9 path=a\n",
             b"path=a\n",
             b"5 =a\n",
             b"11 size=-1\n",
-            b"11 path=a\0b\n",
+            b"12 path=a\0b\n",
         ] {
             assert_eq!(
                 Records::read(bytes),
