@@ -20,6 +20,7 @@ pub mod images;
 mod interleave;
 pub mod metadata;
 pub mod mirror;
+mod clear;
 mod prune;
 mod registry;
 pub mod serve;

@@ -424,7 +424,31 @@ fn a_quota_limits_what_a_namespace_keeps() {
     let tree = tree(server.scratch(), 600_000);
     let import = ["import", text(&tree), "--name", "shop/web:2"];
     image(&server, &import).complains("quota");
+    let used = || {
+        let quota = server.http().get("/api/v1/namespaces/shop/resourcequotas/images").ok();
+        let used = quota["status"]["used"]["mosaic/image-storage"].as_str();
+        used.and_then(|text| text.parse::<u64>().ok()).unwrap_or_default()
+    };
+    wait_until("the quota to say what is used", || used() > 600_000);
     image(&server, &["rm", "shop/web:1"]).ok();
+}
+
+#[test]
+fn a_namespace_takes_its_images_with_it() {
+    let server = server(&[]);
+    for namespace in ["shop", "shop-2"] {
+        server.namespace(namespace);
+        push(&server, &format!("{namespace}/web:1"), 1_000);
+    }
+    server.kubectl().run("delete namespace shop").ok();
+    let catalogue = || {
+        let listed = image(&server, &["ls", "-o", "json"]);
+        let listed: Value = serde_json::from_str(listed.ok()).expect("JSON");
+        let names = listed.as_array().into_iter().flatten();
+        names.map(|image| image["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    let left = format!("{}/shop-2/web:1", server.registry());
+    wait_until("the images of the namespace to go", || catalogue() == [left.as_str()]);
 }
 
 /// How many bytes are in a directory.

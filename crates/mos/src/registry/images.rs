@@ -14,7 +14,6 @@ use mosaic_registry::Registry;
 use mosaic_registry::access::namespace;
 use mosaic_registry::images::{Image, ImageEvent};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 /// The one user who may write images: the keeper of the kind.
 const USER: &str = "system:mosaic-registry";
@@ -25,28 +24,20 @@ const READABLE_MAX: usize = 200;
 /// How long everything is left alone after a failure, or when a watch ended.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Keeps the objects as the registry is, until `shutdown`.
-pub(super) fn keep(
-    registry: Registry,
-    server: &Server,
-    shutdown: CancellationToken,
-) -> impl Future<Output = ()> + Send + 'static {
+/// A client of the API for the registry itself.
+pub(super) fn client(server: &Server) -> kube::Client {
     let user = User::new(USER, [groups::MASTERS, groups::AUTHENTICATED]);
-    let client = mosaic_controllers::client(server.local(user));
-    async move {
-        let objects = Objects::new(client);
-        let keeping = async {
-            loop {
-                if let Err(error) = follow(&registry, &objects).await {
-                    tracing::warn!("images cannot be shown as objects: {error}");
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
-        };
-        tokio::select! {
-            () = keeping => {}
-            () = shutdown.cancelled() => {}
+    mosaic_controllers::client(server.local(user))
+}
+
+/// Keeps the objects as the registry is, for ever.
+pub(super) async fn keep(registry: Registry, client: kube::Client) {
+    let objects = Objects::new(client);
+    loop {
+        if let Err(error) = follow(&registry, &objects).await {
+            tracing::warn!("images cannot be shown as objects: {error}");
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

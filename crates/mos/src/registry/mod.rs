@@ -3,16 +3,19 @@
 mod access;
 mod alone;
 mod images;
+mod namespaces;
 mod policy;
 mod storage;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use futures::FutureExt;
 use hyper::service::service_fn;
 use mosaic_apiserver::Server;
 use mosaic_apiserver::listener::{self, Client};
@@ -140,6 +143,10 @@ impl Running {
         let tls = TlsAcceptor::from(server.gate().tls());
         let gate = server.gate().clone();
         let certify: Certify = Arc::new(move |chain| gate.certificate(chain));
+        let client = images::client(server);
+        let until = |work: Pin<Box<dyn Future<Output = ()> + Send>>| {
+            tokio::spawn(shutdown.clone().run_until_cancelled_owned(work).map(drop))
+        };
         let tasks = vec![
             tokio::spawn(serve(
                 listener,
@@ -148,7 +155,9 @@ impl Running {
                 access,
                 shutdown.clone(),
             )),
-            tokio::spawn(images::keep(registry.clone(), server, shutdown.clone())),
+            until(Box::pin(images::keep(registry.clone(), client.clone()))),
+            until(Box::pin(namespaces::clear_deleted(registry.clone(), client.clone()))),
+            until(Box::pin(namespaces::count_usage(registry.clone(), client))),
             tokio::spawn(collect(registry, args.registry_grace, shutdown.clone())),
         ];
         Ok(Some(Self { shutdown, tasks }))
