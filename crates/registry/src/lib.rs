@@ -13,6 +13,7 @@
 
 pub mod access;
 pub mod blobs;
+mod clear;
 pub mod clock;
 pub mod collect;
 pub mod images;
@@ -20,7 +21,6 @@ pub mod images;
 mod interleave;
 pub mod metadata;
 pub mod mirror;
-mod clear;
 mod prune;
 mod registry;
 pub mod serve;

@@ -156,7 +156,10 @@ impl Running {
                 shutdown.clone(),
             )),
             until(Box::pin(images::keep(registry.clone(), client.clone()))),
-            until(Box::pin(namespaces::clear_deleted(registry.clone(), client.clone()))),
+            until(Box::pin(namespaces::clear_deleted(
+                registry.clone(),
+                client.clone(),
+            ))),
             until(Box::pin(namespaces::count_usage(registry.clone(), client))),
             tokio::spawn(collect(registry, args.registry_grace, shutdown.clone())),
         ];

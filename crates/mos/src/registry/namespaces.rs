@@ -65,7 +65,11 @@ async fn clear(registry: &Registry, namespace: &str) {
         match registry.clear(namespace).await {
             Ok(0) => return,
             Ok(removed) => {
-                return tracing::info!(namespace, removed, "removed the images of a namespace that is gone");
+                return tracing::info!(
+                    namespace,
+                    removed,
+                    "removed the images of a namespace that is gone"
+                );
             }
             Err(error) => {
                 tracing::warn!(namespace, %error, "the images of a namespace that is gone cannot be removed");
@@ -98,7 +102,10 @@ async fn count(registry: &Registry, client: &Client) -> Result<(), String> {
         }
         let used = registry.usage(&namespace).await;
         let used = used.map_err(|error| error.to_string())?;
-        let told = quota.status.as_ref().and_then(|status| status.used.as_ref()?.get(IMAGE_STORAGE));
+        let told = quota
+            .status
+            .as_ref()
+            .and_then(|status| status.used.as_ref()?.get(IMAGE_STORAGE));
         let told = told.and_then(|told| told.0.parse::<Quantity>().ok());
         if told.and_then(|told| u64::try_from(told.value()).ok()) == Some(used) {
             continue;
@@ -106,7 +113,11 @@ async fn count(registry: &Registry, client: &Client) -> Result<(), String> {
         let status = json!({ "status": { "used": { IMAGE_STORAGE: used.to_string() } } });
         let of: Api<ResourceQuota> = Api::namespaced(client.clone(), &namespace);
         let patched = of
-            .patch_status(&quota.name_any(), &PatchParams::default(), &Patch::Merge(status))
+            .patch_status(
+                &quota.name_any(),
+                &PatchParams::default(),
+                &Patch::Merge(status),
+            )
             .await;
         match patched {
             Ok(_) => {}

@@ -203,7 +203,7 @@ impl Call<'_> {
         // Without anything new, the question is whether there is room for anything at all.
         if used > limit || (new.is_empty() && used == limit) {
             let message = format!(
-                "the images of namespace {namespace} would have {used} bytes; {limit} are allowed"
+                "the images of namespace {namespace} would have {used} bytes; its quota allows {limit}"
             );
             return Err(ApiError::new(StatusCode::FORBIDDEN, Code::Denied, message));
         }
