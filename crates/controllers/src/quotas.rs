@@ -444,7 +444,10 @@ mod tests {
         let quota = quota(hard.clone(), json!({ "hard": hard, "used": used }));
         assert_eq!(status(&quota, &json!({})), None);
         let planned = status(&quota, &json!({ "pods": "1" })).unwrap();
-        assert_eq!(planned["used"], json!({ "mosaic/image-storage": "3Gi", "pods": "1" }));
+        assert_eq!(
+            planned["used"],
+            json!({ "mosaic/image-storage": "3Gi", "pods": "1" })
+        );
     }
 
     #[test]
