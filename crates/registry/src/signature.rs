@@ -20,6 +20,8 @@ use crate::registry::Registry;
 pub const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The artifact type of a signature that is a referrer.
 pub const ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
+/// The artifact type of a signature in the form of newer signers, with its certificates; such are not verified here.
+pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// The annotation that a payload's signature is in.
 pub const ANNOTATION: &str = "dev.cosignproject.cosign/signature";
 /// What a payload says it is.

@@ -4,7 +4,7 @@ mod generic;
 mod node;
 mod pod;
 mod service;
-mod text;
+pub(crate) mod text;
 mod workload;
 
 use jiff::Timestamp;
@@ -131,7 +131,8 @@ fn number(value: &Value, pointer: &str) -> i64 {
         .unwrap_or_default()
 }
 
-fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+/// What is in a list; nothing if there is none.
+pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     value
         .pointer(pointer)
         .and_then(Value::as_array)

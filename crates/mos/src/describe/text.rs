@@ -22,13 +22,13 @@ enum Line {
 }
 
 /// A description in the making.
-pub(super) struct Report {
+pub(crate) struct Report {
     lines: Vec<Line>,
     level: usize,
 }
 
 impl Report {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             lines: Vec::new(),
             level: 0,
@@ -36,7 +36,7 @@ impl Report {
     }
 
     /// One label with its value, also if that is empty.
-    pub(super) fn field(&mut self, label: &str, value: &str) {
+    pub(crate) fn field(&mut self, label: &str, value: &str) {
         self.lines.push(Line::Field {
             level: self.level,
             label: format!("{label}:"),
@@ -45,32 +45,32 @@ impl Report {
     }
 
     /// One label with its value, unless that is empty.
-    pub(super) fn field_if_any(&mut self, label: &str, value: &str) {
+    pub(crate) fn field_if_any(&mut self, label: &str, value: &str) {
         if !value.is_empty() {
             self.field(label, value);
         }
     }
 
     /// A label whose values stand below it.
-    pub(super) fn heading(&mut self, label: &str) {
+    pub(crate) fn heading(&mut self, label: &str) {
         self.field(label, "");
     }
 
     /// What is written by `write` stands one level deeper.
-    pub(super) fn nested(&mut self, write: impl FnOnce(&mut Self)) {
+    pub(crate) fn nested(&mut self, write: impl FnOnce(&mut Self)) {
         self.level += 1;
         write(self);
         self.level -= 1;
     }
 
     /// A heading with what stands below it.
-    pub(super) fn section(&mut self, label: &str, write: impl FnOnce(&mut Self)) {
+    pub(crate) fn section(&mut self, label: &str, write: impl FnOnce(&mut Self)) {
         self.heading(label);
         self.nested(write);
     }
 
     /// A label with several values, one below the other.
-    pub(super) fn values(&mut self, label: &str, values: &[String]) {
+    pub(crate) fn values(&mut self, label: &str, values: &[String]) {
         let Some((first, rest)) = values.split_first() else {
             return self.field(label, "<none>");
         };
@@ -85,7 +85,7 @@ impl Report {
     }
 
     /// A map, one entry a line.
-    pub(super) fn map(&mut self, label: &str, map: Option<&Value>, separator: &str) {
+    pub(crate) fn map(&mut self, label: &str, map: Option<&Value>, separator: &str) {
         let entries = map.and_then(Value::as_object).into_iter().flatten();
         let values: Vec<String> = entries
             .map(|(key, value)| format!("{key}{separator}{}", super::plain(Some(value))))
@@ -94,7 +94,7 @@ impl Report {
     }
 
     /// A table below the last line.
-    pub(super) fn table(&mut self, headings: &[&str], rows: Vec<Vec<String>>) {
+    pub(crate) fn table(&mut self, headings: &[&str], rows: Vec<Vec<String>>) {
         let underline = |name: &&str| "-".repeat(name.len());
         let mut lines = vec![
             headings
@@ -116,14 +116,14 @@ impl Report {
     }
 
     /// A line as it is.
-    pub(super) fn verbatim(&mut self, text: &str) {
+    pub(crate) fn verbatim(&mut self, text: &str) {
         let indent = " ".repeat(self.level * INDENT);
         self.lines
             .push(Line::Verbatim(format!("{indent}{}", printable(text))));
     }
 
     /// The text. Values of one level stand in line with those of its neighbours.
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         let mut text = String::new();
         for (index, line) in self.lines.iter().enumerate() {
             match line {

@@ -6,21 +6,20 @@ use clap::Args;
 use futures::{StreamExt, TryStreamExt};
 use mosaic_image::place::{Listed, closure, read_config};
 use mosaic_image::{Descriptor, Document, DocumentKind, Name, Place, PlaceError};
+use mosaic_registry::signature;
 use serde_json::{Value, json};
 
 use super::places::{At, Places};
 use super::{parse_name, size};
+use crate::describe::list;
+use crate::describe::text::Report;
 use crate::failure::Failure;
 use crate::output::{self, DataFormat, style, table};
 
 /// How many images are asked for at once.
 const AT_ONCE: usize = 8;
 /// Artifacts of cosign, the most used signer: how its signatures say what they are.
-const SIGNATURES: [&str; 3] = [
-    "application/vnd.dev.cosign.artifact.sig.v1+json",
-    "application/vnd.dev.cosign.simplesigning.v1+json",
-    "application/vnd.dev.sigstore.bundle.v0.3+json",
-];
+const SIGNATURES: [&str; 3] = [signature::ARTIFACT, signature::PAYLOAD, signature::BUNDLE];
 
 /// List images
 #[derive(Debug, Args)]
@@ -213,111 +212,154 @@ fn referrer(descriptor: &Descriptor) -> Value {
 
 /// What `inspect` tells, for people.
 fn text(data: &Value) -> String {
-    use std::fmt::Write;
-
-    let mut out = String::new();
-    let field = |value: &Value, path: &str| -> Option<String> {
-        match value.pointer(path)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Array(items) if items.is_empty() => None,
-            Value::Array(items) => {
-                let words = items.iter().filter_map(Value::as_str);
-                Some(words.collect::<Vec<_>>().join(" "))
-            }
-            Value::Object(members) => {
-                let words = members.iter().map(|(key, value)| match value.as_str() {
-                    Some(value) => format!("{key}={value}"),
-                    None => key.clone(),
-                });
-                Some(words.collect::<Vec<_>>().join(" "))
-            }
-            Value::Null => None,
-            other => Some(other.to_string()),
-        }
-    };
-    let bytes = |value: &Value| {
-        size(
-            value
-                .get("size")
-                .and_then(Value::as_u64)
-                .unwrap_or_default(),
-        )
-    };
-    let each = |value: &Value, key: &str| -> Vec<Value> {
-        let list = value.get(key).and_then(Value::as_array);
-        list.cloned().unwrap_or_default()
-    };
-    // Writing to a text does not fail.
-    for (title, path) in [
+    let mut report = Report::new();
+    for (label, path) in [
         ("Name", "/name"),
         ("Digest", "/digest"),
         ("Type", "/mediaType"),
     ] {
-        let _ = writeln!(
-            out,
-            "{:<13}{}",
-            format!("{title}:"),
-            field(data, path).unwrap_or_default()
-        );
+        report.field(label, &words(data, path).join(" "));
     }
-    for image in each(data, "images") {
-        let _ = writeln!(
-            out,
-            "Image:       {}",
-            field(&image, "/platform")
-                .or_else(|| field(&image, "/artifactType"))
-                .unwrap_or_default()
-        );
-        for (title, path) in [
-            ("Digest", "/digest"),
-            ("Created", "/created"),
-            ("Entrypoint", "/config/Entrypoint"),
-            ("Cmd", "/config/Cmd"),
-            ("WorkingDir", "/config/WorkingDir"),
-            ("User", "/config/User"),
-            ("Ports", "/config/ExposedPorts"),
-            ("Labels", "/config/Labels"),
-        ] {
-            if let Some(value) = field(&image, path) {
-                let _ = writeln!(out, "  {:<12}{value}", format!("{title}:"));
+    for image in list(data, "/images") {
+        let kind = ["/platform", "/artifactType"].map(|path| words(image, path).join(" "));
+        let kind = kind.iter().find(|kind| !kind.is_empty());
+        report.field("Image", kind.map_or("", String::as_str));
+        report.nested(|report| about(report, image));
+    }
+    if list(data, "/referrers").next().is_some() {
+        report.section("Referrers", |report| {
+            for referrer in list(data, "/referrers") {
+                let kind = match referrer.get("signature") {
+                    Some(Value::Bool(true)) => "signature",
+                    _ => "document",
+                };
+                let digest = words(referrer, "/digest").join(" ");
+                let artifact_type = words(referrer, "/artifactType").join(" ");
+                let size = bytes(referrer);
+                report.verbatim(&format!("{kind}  {digest}  {artifact_type}  {size}"));
             }
-        }
-        for variable in image
-            .pointer("/config/Env")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
-            let _ = writeln!(
-                out,
-                "  Env:        {}",
-                variable.as_str().unwrap_or_default()
-            );
-        }
-        let layers = each(&image, "layers");
-        let _ = writeln!(out, "  Layers:     {}, {}", layers.len(), bytes(&image));
-        for layer in layers {
-            let digest = field(&layer, "/digest").unwrap_or_default();
-            let _ = writeln!(out, "    {digest} {}", bytes(&layer));
+        });
+    }
+    report.finish()
+}
+
+fn about(report: &mut Report, image: &Value) {
+    for (label, path) in [
+        ("Digest", "/digest"),
+        ("Created", "/created"),
+        ("Entrypoint", "/config/Entrypoint"),
+        ("Cmd", "/config/Cmd"),
+        ("WorkingDir", "/config/WorkingDir"),
+        ("User", "/config/User"),
+        ("Ports", "/config/ExposedPorts"),
+    ] {
+        report.field_if_any(label, &words(image, path).join(" "));
+    }
+    for (label, path) in [("Labels", "/config/Labels"), ("Env", "/config/Env")] {
+        let values = words(image, path);
+        if !values.is_empty() {
+            report.values(label, &values);
         }
     }
-    let referrers = each(data, "referrers");
-    if !referrers.is_empty() {
-        let _ = writeln!(out, "Referrers:");
+    let count = list(image, "/layers").count();
+    report.field("Layers", &format!("{count}, {}", bytes(image)));
+    report.nested(|report| {
+        for layer in list(image, "/layers") {
+            let digest = words(layer, "/digest").join(" ");
+            report.verbatim(&format!("{digest} {}", bytes(layer)));
+        }
+    });
+}
+
+/// A value in words: the items of a list, the members of an object.
+fn words(value: &Value, path: &str) -> Vec<String> {
+    match value.pointer(path) {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(items)) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+        Some(Value::Object(members)) => members
+            .iter()
+            .map(|(key, value)| match value.as_str() {
+                Some(value) => format!("{key}={value}"),
+                None => key.clone(),
+            })
+            .collect(),
+        Some(Value::String(text)) => vec![text.clone()],
+        Some(other) => vec![other.to_string()],
     }
-    for referrer in referrers {
-        let kind = if referrer.get("signature") == Some(&Value::Bool(true)) {
-            "signature"
-        } else {
-            "document"
-        };
-        let _ = writeln!(
-            out,
-            "  {kind}  {}  {}  {}",
-            field(&referrer, "/digest").unwrap_or_default(),
-            field(&referrer, "/artifactType").unwrap_or_default(),
-            bytes(&referrer)
-        );
+}
+
+fn bytes(value: &Value) -> String {
+    size(
+        value
+            .get("size")
+            .and_then(Value::as_u64)
+            .unwrap_or_default(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_cannot_write_to_the_terminal() {
+        let hostile = "a\u{1b}]0;title\u{7}\u{9b}2J\nName: other";
+        let text = text(&json!({
+            "name": "app:1", "digest": "sha256:00", "mediaType": "type",
+            "images": [{
+                "platform": hostile, "digest": "sha256:01", "created": hostile, "size": 3,
+                "layers": [{ "digest": "sha256:02", "size": 2_000 }],
+                "config": {
+                    "Entrypoint": ["run", hostile], "Cmd": [hostile], "WorkingDir": hostile,
+                    "User": hostile, "ExposedPorts": { hostile: {} }, "Labels": { hostile: hostile },
+                    "Env": [hostile],
+                },
+            }],
+            "referrers": [{ "digest": "sha256:03", "artifactType": hostile, "size": 1 }],
+        }));
+        let raw = text.chars().find(|one| one.is_control() && *one != '\n');
+        assert_eq!(raw, None, "{text}");
+        let names = text.lines().filter(|line| line.starts_with("Name:"));
+        assert_eq!(names.count(), 1, "{text}");
     }
-    out
+
+    #[test]
+    fn what_an_image_is_run_as_is_told() {
+        let text = text(&json!({
+            "name": "app:1", "digest": "sha256:00", "mediaType": "type",
+            "images": [{
+                "platform": "linux/amd64", "digest": "sha256:01", "size": 2_000,
+                "layers": [{ "digest": "sha256:02", "size": 1_000 }],
+                "config": {
+                    "Cmd": ["serve", "--all"], "User": "", "ExposedPorts": { "80/tcp": {} },
+                    "Labels": { "owner": "shop" }, "Env": ["A=1", "B=2"],
+                },
+            }],
+            "referrers": [{ "digest": "sha256:03", "artifactType": "kind", "size": 1, "signature": true }],
+        }));
+        let told = "Name:    app:1
+Digest:  sha256:00
+Type:    type
+Image:   linux/amd64
+  Digest:  sha256:01
+  Cmd:     serve --all
+  Ports:   80/tcp
+  Labels:  owner=shop
+  Env:     A=1
+           B=2
+  Layers:  1, SIZE2
+    sha256:02 SIZE1
+Referrers:
+  signature  sha256:03  kind  SIZE0
+";
+        let sizes = [(2_000, "SIZE2"), (1_000, "SIZE1"), (1, "SIZE0")];
+        let told = sizes.iter().fold(told.to_owned(), |told, (bytes, at)| {
+            told.replace(at, &size(*bytes))
+        });
+        assert_eq!(text, told);
+    }
 }
