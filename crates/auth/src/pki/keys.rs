@@ -178,7 +178,8 @@ impl fmt::Debug for PublicKey {
 }
 
 /// PEM of DER, with lines of 64 characters.
-pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+#[must_use]
+pub fn pem(label: &str, der: &[u8]) -> String {
     let encoded = BASE64_STANDARD.encode(der);
     let mut text = format!("-----BEGIN {label}-----\n");
     let mut rest = encoded.as_str();

@@ -21,7 +21,7 @@ mod tls;
 pub use authority::{Authority, AuthorityBundle};
 pub(crate) use certificate::parse as parse_certificate;
 pub use certificate::{IssuedCertificate, San};
-pub use keys::{PublicKey, SigningKey};
+pub use keys::{PublicKey, SigningKey, pem};
 pub use kubeconfig::{KubeconfigUser, admin_kubeconfig, kubeconfig};
 pub(crate) use request::names_of_subject;
 pub use request::{

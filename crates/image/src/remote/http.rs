@@ -114,11 +114,7 @@ impl Http {
                 .map(|pem| reqwest::Certificate::from_pem_bundle(pem.as_bytes()))
                 .collect::<Result<Vec<_>, _>>()?
                 .concat();
-            if options.authorities_only {
-                builder = builder.tls_certs_only(certificates);
-            } else {
-                builder = builder.tls_certs_merge(certificates);
-            }
+            builder = builder.tls_certs_merge(certificates);
             Ok(builder)
         };
         let build = || -> Result<(Client, Client), reqwest::Error> {
@@ -151,15 +147,10 @@ impl Http {
     }
 
     async fn scheme(&self, target: &Target, host: &str) -> Result<&'static str, PlaceError> {
-        let is_plain = match &self.options.plain {
-            Plain::Never => return Ok("https"),
-            Plain::These(registries) if registries.contains(&target.registry) => {
-                return Ok("http");
-            }
-            Plain::These(_) | Plain::Loopback => is_loopback(host),
-        };
-        if !is_plain {
-            return Ok("https");
+        match self.options.plain {
+            Plain::All if target.registry != DOCKER => return Ok("http"),
+            Plain::Loopback if is_loopback(host) => {}
+            Plain::All | Plain::Loopback => return Ok("https"),
         }
         let known = lock(&self.schemes).get(host).copied();
         if let Some(known) = known {
@@ -518,6 +509,29 @@ mod tests {
             "128.0.0.1",
         ] {
             assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn plain_http_is_for_every_registry_but_dockers() {
+        let http = Http::new(RemoteOptions {
+            plain: Plain::All,
+            ..RemoteOptions::default()
+        })
+        .unwrap();
+        for (registry, base) in [
+            ("one.example:5000", "http://one.example:5000/v2/"),
+            ("other.example", "http://other.example/v2/"),
+            ("docker.io", "https://registry-1.docker.io/v2/"),
+        ] {
+            let target = Target {
+                registry: registry.to_owned(),
+                repository: None,
+                action: Action::Pull,
+                step: "",
+                object: String::new(),
+            };
+            assert_eq!(http.base(&target).await.unwrap().as_str(), base);
         }
     }
 

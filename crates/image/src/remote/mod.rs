@@ -31,10 +31,8 @@ pub enum Plain {
     /// Those on this machine, if they do not speak TLS.
     #[default]
     Loopback,
-    /// These (hosts with an optional port), and those on this machine.
-    These(Vec<String>),
-    /// None.
-    Never,
+    /// All but Docker's own, where names without a registry lead in the end.
+    All,
 }
 
 /// How registries are spoken to.
@@ -44,8 +42,6 @@ pub struct RemoteOptions {
     pub keyring: Keyring,
     /// Certificates of authorities to be trusted, in PEM.
     pub authorities: Vec<String>,
-    /// Trusts these authorities only, not the system's.
-    pub authorities_only: bool,
     /// Which are spoken to without TLS.
     pub plain: Plain,
     /// The registry whose repositories are listed when no repository is named.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use http::StatusCode;
 use mosaic_image::copy::Outcome;
 use mosaic_image::place::{PlaceError, read_small};
-use mosaic_image::remote::{Credentials, Keyring, Plain, RemoteOptions};
+use mosaic_image::remote::{Credentials, Keyring, RemoteOptions};
 use mosaic_image::{
     As, CopyOptions, Descriptor, Document, Name, Place, Progress, Remote, copy, digest, media,
 };
@@ -582,11 +582,9 @@ async fn an_upload_that_its_source_breaks_is_given_up() {
 async fn tls_is_judged_by_the_authorities_given() {
     let one = big();
     let (fake, authority) = Fake::start_tls(move |seen, _| serve(&one, seen)).await;
-    let trusting = |authorities: Vec<String>, authorities_only| {
+    let trusting = |authorities: Vec<String>| {
         Remote::new(RemoteOptions {
             authorities,
-            authorities_only,
-            plain: Plain::Never,
             ..RemoteOptions::default()
         })
         .unwrap()
@@ -595,19 +593,14 @@ async fn tls_is_judged_by_the_authorities_given() {
         "{}/app:1",
         fake.address.replace("127.0.0.1", "localhost")
     ));
-    for only in [true, false] {
-        let remote = trusting(vec![authority.clone()], only);
-        assert!(remote.resolve(&at).await.unwrap().is_some());
-    }
-    let error = trusting(vec![], false).resolve(&at).await.unwrap_err();
+    let remote = trusting(vec![authority]);
+    assert!(remote.resolve(&at).await.unwrap().is_some());
+    // On the own machine too: what speaks TLS is not spoken to without.
+    let error = trusting(vec![]).resolve(&at).await.unwrap_err();
     assert!(error.to_string().contains("ertificate"), "{error}");
     assert!(error.may_retry());
-    // On the own machine too: what speaks TLS is not spoken to without.
-    let error = remote().resolve(&at).await.unwrap_err();
-    assert!(error.to_string().contains("ertificate"), "{error}");
     let wrong = Remote::new(RemoteOptions {
         authorities: vec!["nonsense".into()],
-        authorities_only: true,
         ..RemoteOptions::default()
     });
     assert!(wrong.is_err() || wrong.unwrap().resolve(&at).await.is_err());

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mosaic_auth::pki::pem;
 use mosaic_image::place::SharedPlace;
 use mosaic_image::remote::{Credentials, Keyring, Plain, Remote, RemoteOptions};
 use mosaic_image::{Layout, Name, PlaceError};
@@ -105,7 +106,7 @@ impl<'a> Places<'a> {
 
     /// The same among registries only.
     pub(super) async fn to_pull(&self, name: &Name) -> Result<At, Failure> {
-        let place = self.registries(name).await?;
+        let place = self.registries(Some(name)).await?;
         let mut candidates = name.candidates(self.cluster_server(name).await.as_deref());
         let last = candidates.pop().unwrap_or_else(|| name.normal());
         for candidate in candidates {
@@ -140,7 +141,7 @@ impl<'a> Places<'a> {
 
     /// Where an image is in a registry.
     pub(super) async fn in_registry(&self, name: &Name) -> Result<At, Failure> {
-        let place = self.registries(name).await?;
+        let place = self.registries(Some(name)).await?;
         let name = match name.registry() {
             Some(_) => name.normal(),
             None => {
@@ -152,18 +153,24 @@ impl<'a> Places<'a> {
         Ok(At { place, name })
     }
 
-    /// The place whose images are listed, and the name that says which part of it.
-    pub(super) async fn to_list(&self, within: Option<&Name>) -> Result<At, Failure> {
+    /// The cluster's registry.
+    async fn in_cluster(&self) -> Result<SharedPlace, Failure> {
+        self.cluster().await?;
+        self.registries(None).await
+    }
+
+    /// The place whose images are listed, and of which repository if not of all.
+    pub(super) async fn to_list(
+        &self,
+        within: Option<&Name>,
+    ) -> Result<(SharedPlace, Option<Name>), Failure> {
         match within {
-            Some(name) => self.to_write(name).await,
-            None if self.args.dir.is_some() => {
-                let name = unnamed()?;
-                Ok(At {
-                    place: self.local().await?,
-                    name,
-                })
+            Some(name) => {
+                let At { place, name } = self.to_write(name).await?;
+                Ok((place, Some(name)))
             }
-            None => self.in_registry(&unnamed()?).await,
+            None if self.args.dir.is_some() => Ok((self.local().await?, None)),
+            None => Ok((self.in_cluster().await?, None)),
         }
     }
 
@@ -186,7 +193,7 @@ impl<'a> Places<'a> {
                 let At { place, name } = self.in_registry(name).await?;
                 (place, Some(name))
             }
-            None => (self.in_registry(&unnamed()?).await?.place, None),
+            None => (self.in_cluster().await?, None),
         };
         Ok(Into {
             place,
@@ -204,13 +211,13 @@ impl<'a> Places<'a> {
         Some(cluster.server.clone())
     }
 
-    /// The client of registries, for an image of this name.
-    async fn registries(&self, name: &Name) -> Result<SharedPlace, Failure> {
+    /// The client of all registries; `name` is the first image that it is for.
+    async fn registries(&self, name: Option<&Name>) -> Result<SharedPlace, Failure> {
         let remote = self.remote.get_or_try_init(|| self.remote(name)).await?;
         Ok(remote.clone())
     }
 
-    async fn remote(&self, name: &Name) -> Result<Arc<Remote>, Failure> {
+    async fn remote(&self, name: Option<&Name>) -> Result<Arc<Remote>, Failure> {
         let mut keyring = docker_logins()?;
         let mut authorities = Vec::new();
         if let Some(file) = &self.args.ca {
@@ -229,25 +236,21 @@ impl<'a> Places<'a> {
                 home = Some(cluster.server.clone());
             }
             // An image that names its registry, or that is Docker's, needs no cluster.
-            Err(failure) if name.registry().is_some() => tracing::debug!("no cluster: {failure}"),
+            Err(failure) if name.is_some_and(|name| name.registry().is_some()) => {
+                tracing::debug!("no cluster: {failure}");
+            }
             Err(failure) => tracing::info!("the cluster's registry is not asked: {failure}"),
         }
-        let plain = match (self.args.plain_http, name.registry()) {
-            (false, _) => Plain::Loopback,
-            (true, registry) => Plain::These(
-                registry
-                    .or(home.as_deref())
-                    .map(str::to_owned)
-                    .into_iter()
-                    .collect(),
-            ),
+        let plain = if self.args.plain_http {
+            Plain::All
+        } else {
+            Plain::Loopback
         };
         let remote = Remote::new(RemoteOptions {
             keyring,
             authorities,
             plain,
             home,
-            ..RemoteOptions::default()
         })?;
         Ok(Arc::new(remote))
     }
@@ -283,7 +286,7 @@ impl<'a> Places<'a> {
         let authority = settings
             .root_cert
             .as_ref()
-            .map(|certificates| pem(certificates));
+            .map(|all| all.iter().map(|one| pem("CERTIFICATE", one)).collect());
         Ok(Cluster {
             server: server.to_owned(),
             credentials: password.map_or(Credentials::Anonymous, |password| Credentials::Basic {
@@ -293,13 +296,6 @@ impl<'a> Places<'a> {
             authority,
         })
     }
-}
-
-/// A name where there is none: that of no image.
-fn unnamed() -> Result<Name, Failure> {
-    "unnamed"
-        .parse()
-        .map_err(|_| Failure::new("a name that is one is refused"))
 }
 
 /// The token that the kubeconfig shows to the API.
@@ -316,24 +312,6 @@ fn own_token(settings: &kube::Config) -> Option<String> {
         use secrecy::ExposeSecret;
         token.expose_secret().to_owned()
     })
-}
-
-/// Certificates as text.
-fn pem(certificates: &[Vec<u8>]) -> String {
-    use std::fmt::Write;
-
-    use base64::Engine;
-
-    let mut text = String::new();
-    for certificate in certificates {
-        let encoded = base64::engine::general_purpose::STANDARD.encode(certificate);
-        // Writing to a text does not fail.
-        let _ = writeln!(
-            text,
-            "-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----"
-        );
-    }
-    text
 }
 
 /// The logins of Docker's client.

@@ -49,10 +49,9 @@ pub(crate) struct InspectArgs {
 
 /// Runs `ls`.
 pub(super) async fn ls(args: LsArgs, places: &Places<'_>) -> Result<(), Failure> {
-    let at = places.to_list(args.repository.as_ref()).await?;
-    let within = args.repository.is_some().then_some(&at.name);
-    let place: &dyn Place = &*at.place;
-    let listed = place.list(within).await?;
+    let (place, within) = places.to_list(args.repository.as_ref()).await?;
+    let place: &dyn Place = &*place;
+    let listed = place.list(within.as_ref()).await?;
     let mut images: Vec<(Name, Document)> = futures::stream::iter(listed)
         .map(|image| resolve(place, image))
         .boxed()
