@@ -21,6 +21,7 @@ pub mod place;
 pub mod remote;
 pub mod store;
 pub mod unpack;
+mod walk;
 
 pub use config::Config;
 pub use copy::{CopyOptions, Progress, copy};

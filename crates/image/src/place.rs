@@ -15,8 +15,10 @@ use tokio_util::io::ReaderStream;
 
 use crate::config::{self, Config, ConfigError};
 use crate::digest::{Check, DigestError};
-use crate::document::{self, Descriptor, Document, DocumentError};
+use crate::document::{Descriptor, Document, DocumentError};
 use crate::name::Name;
+pub use crate::walk::Closure;
+use crate::walk::Walk;
 
 /// How much is read from a file at a time, in bytes.
 pub(crate) const PIECE: usize = 256 << 10;
@@ -303,18 +305,6 @@ pub async fn read_config(
     Ok(config)
 }
 
-/// Everything that a document stands for: itself last, and each document after those that it names.
-#[derive(Debug, Clone)]
-pub struct Closure {
-    /// The documents, the parts before the whole.
-    pub documents: Vec<Document>,
-    /// The blobs, each once.
-    pub blobs: Vec<Descriptor>,
-}
-
-/// The most documents that one image may be made of, in all its indexes.
-const DOCUMENTS_MAX: usize = 1_000;
-
 /// Follows a document to all that it names.
 ///
 /// # Errors
@@ -325,36 +315,9 @@ pub async fn closure(
     name: &Name,
     root: Document,
 ) -> Result<Closure, PlaceError> {
-    let mut seen = std::collections::HashSet::from([root.digest().clone()]);
-    let mut documents = vec![root.clone()];
-    let mut level = vec![root];
-    for depth in 0.. {
-        let mut next = Vec::new();
-        for descriptor in level.iter().flat_map(Document::manifests) {
-            if !seen.insert(descriptor.digest().clone()) {
-                continue;
-            }
-            if depth >= document::DEPTH_MAX || seen.len() > DOCUMENTS_MAX {
-                return Err(PlaceError::Unfit(format!(
-                    "{name} is nested deeper than {} indexes, or names more than {DOCUMENTS_MAX} manifests",
-                    document::DEPTH_MAX
-                )));
-            }
-            next.push(crate::copy::again(|| place.document(name, descriptor)).await?);
-        }
-        if next.is_empty() {
-            break;
-        }
-        documents.extend(next.iter().cloned());
-        level = next;
+    let mut walk = Walk::new(name, root);
+    while let Some(part) = walk.next_part()? {
+        walk.enter(crate::copy::again(|| place.document(name, &part)).await?);
     }
-    documents.reverse();
-    let mut seen = std::collections::HashSet::new();
-    let blobs = documents
-        .iter()
-        .flat_map(Document::blobs)
-        .filter(|blob| seen.insert(blob.digest().clone()))
-        .cloned()
-        .collect();
-    Ok(Closure { documents, blobs })
+    Ok(walk.finish())
 }

@@ -12,11 +12,12 @@ use super::{ArchiveError, BASE_NAME, DockerImage, blob_entry};
 use crate::config::{self, Config};
 use crate::copy::{Outcome, Progress, Silent};
 use crate::digest::DigestError;
-use crate::document::{self, DEPTH_MAX, Descriptor, Document, LAYERS_MAX};
+use crate::document::{self, Descriptor, Document, LAYERS_MAX};
 use crate::media::{self, MediaType};
 use crate::name::Name;
 use crate::place::{As, Place, PlaceError};
 use crate::store::{name_of, without_names};
+use crate::walk::{Closure, Walk};
 
 /// The most images of one archive.
 const IMAGES_MAX: usize = 1_000;
@@ -285,44 +286,15 @@ struct Whole {
 
 async fn complete(spool: &Spool, into: &dyn Place, image: Found) -> Result<Whole, ArchiveError> {
     let name = image.names.first().ok_or(ArchiveError::Unnamed)?;
-    let mut documents = vec![image.document.clone()];
     let mut missing = Vec::new();
-    let mut level = vec![image.document];
-    for depth in 0.. {
-        let mut next = Vec::new();
-        for descriptor in level.iter().flat_map(Document::manifests) {
-            if documents
-                .iter()
-                .any(|there| there.digest() == descriptor.digest())
-            {
-                continue;
-            }
-            if depth >= DEPTH_MAX || documents.len() >= document::MANIFESTS_MAX {
-                return Err(ArchiveError::TooMuch {
-                    what: "nested indexes",
-                    limit: DEPTH_MAX as u64,
-                });
-            }
-            match part(spool, into, name, descriptor).await? {
-                Some(document) => {
-                    documents.push(document.clone());
-                    next.push(document);
-                }
-                None => missing.push(descriptor.clone()),
-            }
+    let mut walk = Walk::new(name, image.document);
+    while let Some(descriptor) = walk.next_part()? {
+        match part(spool, into, name, &descriptor).await? {
+            Some(document) => walk.enter(document),
+            None => missing.push(descriptor),
         }
-        if next.is_empty() {
-            break;
-        }
-        level = next;
     }
-    let mut seen = std::collections::HashSet::new();
-    let blobs: Vec<Descriptor> = documents
-        .iter()
-        .flat_map(Document::blobs)
-        .filter(|blob| seen.insert(blob.digest().clone()))
-        .cloned()
-        .collect();
+    let Closure { documents, blobs } = walk.finish();
     let mut completed = 0;
     for blob in &blobs {
         match spool.blob(blob.digest()) {
@@ -338,7 +310,6 @@ async fn complete(spool: &Spool, into: &dyn Place, image: Found) -> Result<Whole
             missing,
         });
     }
-    documents.reverse();
     Ok(Whole {
         names: image.names,
         documents,

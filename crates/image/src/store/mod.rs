@@ -37,6 +37,7 @@ use crate::document::{self, Descriptor, Document};
 use crate::media;
 use crate::name::Name;
 use crate::place::{As, Body, Hold, Listed, Place, PlaceError, file_body};
+use crate::walk::Walk;
 
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 /// How long a clean-up waits for those who write images, and they for it.
@@ -215,35 +216,24 @@ impl Layout {
         })
     }
 
-    /// What is missing of a document, followed through all indexes.
+    /// What is missing of a document, followed through all indexes: each once.
     fn missing(&self, document: &Document) -> Result<Vec<Digest>, PlaceError> {
         let mut missing = Vec::new();
-        let mut level = vec![document.clone()];
-        for depth in 0.. {
-            let mut next = Vec::new();
-            for document in &level {
-                let blobs = document.blobs().filter(|blob| !self.has_now(blob));
-                missing.extend(blobs.map(|blob| blob.digest().clone()));
-                for part in document.manifests() {
-                    match self.read_document(part) {
-                        Ok(part) => next.push(part),
-                        Err(PlaceError::NotFound { .. }) => missing.push(part.digest().clone()),
-                        Err(error) => return Err(error),
-                    }
-                }
+        let mut walk = Walk::new(document.digest(), document.clone());
+        while let Some(part) = walk.next_part()? {
+            match self.read_document(&part) {
+                Ok(document) => walk.enter(document),
+                Err(PlaceError::NotFound { .. }) => missing.push(part.digest().clone()),
+                Err(error) => return Err(error),
             }
-            if next.is_empty() {
-                return Ok(missing);
-            }
-            if depth >= document::DEPTH_MAX {
-                break;
-            }
-            level = next;
         }
-        Err(PlaceError::Unfit(format!(
-            "{} nests too many indexes",
-            document.digest()
-        )))
+        let blobs = walk.finish().blobs.into_iter();
+        missing.extend(
+            blobs
+                .filter(|blob| !self.has_now(blob))
+                .map(|blob| blob.digest().clone()),
+        );
+        Ok(missing)
     }
 
     fn put_now(&self, name: &Name, document: &Document, role: As) -> Result<(), PlaceError> {

@@ -65,6 +65,23 @@ async fn a_name_never_stands_for_a_part_of_an_image() {
 }
 
 #[tokio::test]
+async fn what_is_missing_is_told_once_however_often_it_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = layout(directory.path()).await;
+    let absent = image(&[layer("a", b"one")]).document.descriptor();
+    let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": [absent, absent, absent]});
+    let index = Document::parse(None, index.to_string().into_bytes()).unwrap();
+    let error = place
+        .put(&name("app:1"), &index, As::Root)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, PlaceError::Incomplete { missing, .. } if missing == std::slice::from_ref(absent.digest())),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn wrong_content_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let place = layout(directory.path()).await;
