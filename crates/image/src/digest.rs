@@ -4,14 +4,11 @@
 //! `/` in it and is safe as two components of a path. Of the algorithms that the grammar allows, sha256 and sha512 are
 //! computed here; content that is named by another cannot be verified and is therefore refused.
 
-use std::io::{self, Read, Write};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io;
 
 pub use oci_spec::image::{Digest, DigestAlgorithm};
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest as _, Sha256, Sha512};
-use tokio::io::{AsyncRead, ReadBuf};
 
 /// The longest text that is looked at as a digest, in bytes: sha512 in hexadecimal has 135.
 const TEXT_MAX: usize = 256;
@@ -66,7 +63,7 @@ impl From<DigestError> for io::Error {
 }
 
 impl DigestError {
-    /// The error inside an [`io::Error`] that a [`Verifier`] returned.
+    /// The error inside an [`io::Error`] that it was made into.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref().and_then(|inner| inner.downcast_ref())
@@ -214,18 +211,7 @@ impl Hasher {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        #[allow(clippy::indexing_slicing)] // four bits are below sixteen
-        text.extend([
-            DIGITS[usize::from(byte >> 4)],
-            DIGITS[usize::from(byte & 15)],
-        ]);
-    }
-    text
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Holds a sequence of bytes to a digest and, where it is known, a size.
@@ -310,101 +296,9 @@ impl Check {
     }
 }
 
-/// A reader or writer that holds what passes through it to a digest.
-///
-/// A reader ([`Read`], [`AsyncRead`]) fails at its end, with an error of kind `InvalidData`, if what was read is not
-/// the content, and as soon as it is longer. A writer is asked at the end with [`Verifier::finish`].
-#[derive(Debug)]
-pub struct Verifier<T> {
-    inner: T,
-    check: Check,
-}
-
-impl<T> Verifier<T> {
-    /// Around `inner`, for content of this digest and, if given, size in bytes.
-    ///
-    /// # Errors
-    ///
-    /// When the digest's algorithm is not computed here.
-    pub fn new(inner: T, expected: &Digest, size: Option<u64>) -> Result<Self, DigestError> {
-        Ok(Self {
-            inner,
-            check: Check::new(expected, size)?,
-        })
-    }
-
-    /// Whether what passed was the content; what is inside, if so.
-    ///
-    /// # Errors
-    ///
-    /// When its size or its digest is another.
-    pub fn finish(self) -> Result<T, DigestError> {
-        self.check.finish()?;
-        Ok(self.inner)
-    }
-
-    /// How many bytes passed so far.
-    #[must_use]
-    pub fn length(&self) -> u64 {
-        self.check.length()
-    }
-}
-
-impl<T: Read> Read for Verifier<T> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        if read == 0 {
-            if !buffer.is_empty() {
-                self.check.finish()?;
-            }
-        } else {
-            self.check.update(buffer.get(..read).unwrap_or_default())?;
-        }
-        Ok(read)
-    }
-}
-
-impl<T: Write> Write for Verifier<T> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.check
-            .update(bytes.get(..written).unwrap_or_default())?;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Verifier<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let room = buffer.remaining();
-        match Pin::new(&mut self.inner).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) => {}
-            other => return other,
-        }
-        let new = buffer.filled().get(before..).unwrap_or_default();
-        if new.is_empty() {
-            if room > 0 {
-                self.check.finish()?;
-            }
-        } else {
-            self.check.update(new)?;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tokio::io::AsyncReadExt;
 
     use super::*;
 
@@ -460,55 +354,31 @@ mod tests {
         let _ = Hasher::restore(&buffer_length);
     }
 
-    #[tokio::test]
-    async fn a_reader_fails_at_the_end_of_the_wrong_content() {
-        let digest = sha256(b"content");
-        let read = |bytes: &'static [u8], size| {
-            let mut reader = Verifier::new(bytes, &digest, size).unwrap();
-            Read::read_to_end(&mut reader, &mut Vec::new())
-        };
-        assert_eq!(read(b"content", Some(7)).unwrap(), 7);
-        let wrong = read(b"Content", None).unwrap_err();
-        assert!(matches!(
-            DigestError::of(&wrong),
-            Some(DigestError::Mismatch { .. })
-        ));
-        let short = read(b"conten", Some(7)).unwrap_err();
-        assert!(matches!(
-            DigestError::of(&short),
-            Some(DigestError::Size { found: 6, .. })
-        ));
-        let long = read(b"content and more", Some(7)).unwrap_err();
-        assert!(matches!(
-            DigestError::of(&long),
-            Some(DigestError::Size { expected: 7, .. })
-        ));
-
-        let mut reader = Verifier::new(&b"Content"[..], &digest, Some(7)).unwrap();
-        assert!(
-            AsyncReadExt::read_to_end(&mut reader, &mut Vec::new())
-                .await
-                .is_err()
-        );
-        let mut reader = Verifier::new(&b"content"[..], &digest, Some(7)).unwrap();
-        assert_eq!(
-            AsyncReadExt::read_to_end(&mut reader, &mut Vec::new())
-                .await
-                .unwrap(),
-            7
-        );
-    }
-
     #[test]
-    fn a_writer_is_asked_at_the_end() {
+    fn content_is_held_to_its_digest_and_size() {
         let digest = sha256(b"content");
-        let mut writer = Verifier::new(Vec::new(), &digest, Some(7)).unwrap();
-        writer.write_all(b"cont").unwrap();
-        assert!(writer.check.finish().is_err());
-        writer.write_all(b"ent").unwrap();
-        assert_eq!(writer.finish().unwrap(), b"content");
-        let mut writer = Verifier::new(Vec::new(), &digest, Some(7)).unwrap();
-        assert!(writer.write_all(b"content!").is_err());
+        let check = |pieces: &[&[u8]], size| {
+            let mut check = Check::new(&digest, size)?;
+            for piece in pieces {
+                check.update(piece)?;
+            }
+            check.finish()
+        };
+        assert_eq!(check(&[b"cont", b"ent"], Some(7)), Ok(()));
+        assert_eq!(check(&[b"content"], None), Ok(()));
+        assert!(matches!(
+            check(&[b"Content"], None),
+            Err(DigestError::Mismatch { .. })
+        ));
+        assert!(matches!(
+            check(&[b"conten"], Some(7)),
+            Err(DigestError::Size { found: 6, .. })
+        ));
+        // As soon as it is longer.
+        assert!(matches!(
+            check(&[b"content!", b" and more"], Some(7)),
+            Err(DigestError::Size { found: 8, .. })
+        ));
     }
 
     proptest! {

@@ -25,7 +25,7 @@ mod walk;
 
 pub use config::Config;
 pub use copy::{CopyOptions, Progress, copy};
-pub use digest::{Digest, DigestAlgorithm, DigestError, Hasher, Verifier};
+pub use digest::{Digest, DigestAlgorithm, DigestError, Hasher};
 pub use document::{Descriptor, Document, DocumentError, Platform, Role};
 pub use media::{Compression, DocumentKind, MediaType};
 pub use name::{Name, NameError, Reference, Repository, Tag};
