@@ -34,7 +34,7 @@ use crate::{
     handler,
     identity::{self, Certificate, Identity},
     kinds::KindTable,
-    listener::{self, Client, DRAIN},
+    listener::{self, Client, DRAIN, How},
     metrics::Metrics,
     slow_lane::SlowLane,
 };
@@ -221,7 +221,7 @@ async fn answer(app: Arc<App>, listener: TcpListener, tls: Arc<ServerConfig>) {
         })
     };
     let tls = Some(TlsAcceptor::from(tls));
-    listener::serve(listener, tls, listener::protocol(), shutdown, service).await;
+    listener::serve(listener, tls, How::default(), shutdown, service).await;
 }
 
 fn names_of(options: &Options, advertised: Option<SocketAddr>) -> Vec<String> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::request::Parts;
+
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -63,8 +65,18 @@ pub enum Decision {
     Deny(String),
 }
 
-/// Rights and limits. Asked for each request, and for each repository in a list, so it must be quick.
+/// Identities, rights and limits. Asked for each request, and for each repository in a list, so it must be quick.
 pub trait Access: Send + Sync + 'static {
+    /// Who sends a request, from its head: a certificate that the listener put into the extensions, a token, a user and
+    /// a password. [`Identity::anonymous`] if there are no credentials; so is everybody where nobody is asked.
+    ///
+    /// # Errors
+    /// If the credentials are wrong: why, which the client is told.
+    fn authenticate(&self, head: &Parts) -> Result<Identity, String> {
+        let _ = head;
+        Ok(Identity::anonymous())
+    }
+
     /// Whether somebody may do something to a repository. The empty name stands for every repository: who may push
     /// there without a name is never asked for one.
     fn may(&self, who: &Identity, action: Action, repository: &str) -> Decision;
@@ -85,7 +97,7 @@ where
     }
 }
 
-/// Everybody may do everything.
+/// Nobody is asked who they are, and everybody may do everything.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AllowAll;
 

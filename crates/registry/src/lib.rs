@@ -8,8 +8,8 @@
 //!              collect ────┘
 //! ```
 //!
-//! A [`Registry`] answers requests with [`Registry::handle`]; who asks is an [`Identity`], and what they may is said
-//! by an [`Access`], both from outside. [`serve`] runs it on a listener.
+//! A [`Registry`] answers requests with [`serve::answer`]; who asks and what they may is said by an [`Access`], from
+//! outside.
 
 pub mod access;
 pub mod blobs;

@@ -132,7 +132,10 @@ fn number(value: &Value, pointer: &str) -> i64 {
 }
 
 /// What is in a list; nothing if there is none.
-pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+pub(crate) fn list<'a>(
+    value: &'a Value,
+    pointer: &str,
+) -> impl Iterator<Item = &'a Value> + use<'a> {
     value
         .pointer(pointer)
         .and_then(Value::as_array)

@@ -8,7 +8,6 @@ use mosaic_apiserver::identity::Certificate;
 use mosaic_apiserver::{Gate, REGISTRY_AUDIENCE};
 use mosaic_auth::{User, groups};
 use mosaic_registry::access::namespace;
-use mosaic_registry::serve::Authenticate;
 use mosaic_registry::{Access, Action, Decision, Identity};
 use mosaic_validation::quota::IMAGE_STORAGE;
 use serde_json::Value;
@@ -40,24 +39,6 @@ impl ByGate {
     }
 }
 
-#[async_trait::async_trait]
-impl Authenticate for ByGate {
-    async fn authenticate(&self, head: &Parts) -> Result<Identity, String> {
-        let certificate = head.extensions.get::<Certificate>();
-        if certificate.is_none() && !head.headers.contains_key(header::AUTHORIZATION) {
-            return Ok(Identity::anonymous());
-        }
-        let user = self
-            .gate
-            .authenticate(certificate, &head.headers, REGISTRY_AUDIENCE)
-            .map_err(|_| {
-                "the password has to be a token that is good at the API server, such as one of `kubectl create token`"
-                    .to_owned()
-            })?;
-        Ok(identity(&user))
-    }
-}
-
 fn identity(user: &User) -> Identity {
     if user.in_group(groups::UNAUTHENTICATED) {
         return Identity::anonymous();
@@ -79,6 +60,21 @@ fn is_of(who: &Identity, namespace: &str) -> bool {
 }
 
 impl Access for ByGate {
+    fn authenticate(&self, head: &Parts) -> Result<Identity, String> {
+        let certificate = head.extensions.get::<Certificate>();
+        if certificate.is_none() && !head.headers.contains_key(header::AUTHORIZATION) {
+            return Ok(Identity::anonymous());
+        }
+        let user = self
+            .gate
+            .authenticate(certificate, &head.headers, REGISTRY_AUDIENCE)
+            .map_err(|_| {
+                "the password has to be a token that is good at the API server, such as one of `kubectl create token`"
+                    .to_owned()
+            })?;
+        Ok(identity(&user))
+    }
+
     fn may(&self, who: &Identity, action: Action, repository: &str) -> Decision {
         let namespace = namespace(repository);
         let allowed = match &who.name {

@@ -9,7 +9,6 @@ use clap::Args;
 use jiff::Timestamp;
 use mosaic_auth::pki::{self, Authority, ServingResolver};
 use mosaic_registry::AllowAll;
-use mosaic_registry::serve::Anybody;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -98,7 +97,7 @@ async fn registry(args: RegistryArgs) -> Result<(), Failure> {
     );
     let shutdown = CancellationToken::new();
     let collecting = tokio::spawn(collect(registry.clone(), args.grace, shutdown.clone()));
-    let serving = serve(listener, tls, registry, Arc::new(Anybody), shutdown.clone());
+    let serving = serve(listener, tls, registry, shutdown.clone());
     let stopping = async {
         let told = told_to_stop().await;
         tracing::info!("stopping");

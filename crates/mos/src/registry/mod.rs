@@ -18,8 +18,7 @@ use clap::{ArgAction, Args};
 use futures::FutureExt;
 use hyper::service::service_fn;
 use mosaic_apiserver::Server;
-use mosaic_apiserver::listener::{self, Client};
-use mosaic_registry::serve::Authenticate;
+use mosaic_apiserver::listener::{self, Client, How};
 use mosaic_registry::{Access, Challenge, Registry, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -38,6 +37,8 @@ const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
 /// Where clients get tokens.
 const TOKENS: &str = "/token";
+/// The most connections at once; more wait to be accepted. Each holds about a megabyte while it moves a layer.
+const CONNECTIONS: usize = 1024;
 /// How often what nothing names any more is looked for.
 const COLLECT_EVERY: Duration = Duration::from_secs(600);
 
@@ -133,7 +134,7 @@ impl Running {
             server.gate().clone(),
             args.registry_anonymous_pull,
         ));
-        let registry = open(storage, access.clone(), args.registry_grace, true);
+        let registry = open(storage, access, args.registry_grace, true);
         registry.set_mirrors(args.mirrors.open()?);
         let listener = listen(address, "--registry-listen").await?;
         let address = reached_at(&listener, server.advertised())?;
@@ -152,7 +153,6 @@ impl Running {
                 listener,
                 Some((tls, certify)),
                 registry.clone(),
-                access,
                 shutdown.clone(),
             )),
             until(Box::pin(images::keep(registry.clone(), client.clone()))),
@@ -229,7 +229,6 @@ async fn serve(
     listener: TcpListener,
     tls: Option<(TlsAcceptor, Certify)>,
     registry: Registry,
-    authenticate: Arc<dyn Authenticate>,
     shutdown: CancellationToken,
 ) {
     let (tls, certify) = tls.unzip();
@@ -237,23 +236,26 @@ async fn serve(
         let certificate = certify
             .as_ref()
             .and_then(|certify| Some(certify(client.certificates?)));
-        let (registry, authenticate) = (registry.clone(), authenticate.clone());
+        let registry = registry.clone();
         service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
             if let Some(certificate) = &certificate {
                 request.extensions_mut().insert(certificate.clone());
             }
-            let (registry, authenticate) = (registry.clone(), authenticate.clone());
-            async move { Ok(mosaic_registry::serve::answer(&registry, &*authenticate, request).await) }
+            let registry = registry.clone();
+            async move { Ok(mosaic_registry::serve::answer(&registry, request).await) }
         })
     };
-    let mut protocol = listener::protocol();
+    let mut how = How {
+        connections_max: CONNECTIONS,
+        ..How::default()
+    };
     // Layers come and go: a system call is to move much, and a window not to be in the way.
-    protocol.http1().max_buf_size(128 << 10);
-    protocol
+    how.protocol.http1().max_buf_size(128 << 10);
+    how.protocol
         .http2()
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20);
-    listener::serve(listener, tls, protocol, shutdown, service).await;
+    listener::serve(listener, tls, how, shutdown, service).await;
 }
 
 async fn collect(registry: Registry, grace: Duration, shutdown: CancellationToken) {

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use mosaic_image::{Digest, digest, media};
-use mosaic_registry::serve::{Anybody, Authenticate, serve};
+use mosaic_registry::serve::answer;
 use mosaic_registry::{Access, AllowAll, Disk, Registry, Settings};
 use mosaic_store::Sqlite;
 use serde_json::{Value, json};
@@ -24,6 +26,23 @@ pub struct Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, registry: Registry) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let registry = registry.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let registry = registry.clone();
+                async move { Ok::<_, std::convert::Infallible>(answer(&registry, request).await) }
+            });
+            // A client may break off.
+            let _ = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
     }
 }
 
@@ -68,48 +87,32 @@ impl Reply {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::start_with(Settings::default(), Arc::new(AllowAll), Arc::new(Anybody)).await
+        Self::start_with(Settings::default(), Arc::new(AllowAll)).await
     }
 
-    pub async fn start_with(
-        settings: Settings,
-        access: Arc<dyn Access>,
-        authenticate: Arc<dyn Authenticate>,
-    ) -> Self {
+    pub async fn start_with(settings: Settings, access: Arc<dyn Access>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self::start_in(directory, settings, access, authenticate).await
+        Self::start_in(directory, settings, access).await
     }
 
     pub async fn start_in(
         directory: tempfile::TempDir,
         settings: Settings,
         access: Arc<dyn Access>,
-        authenticate: Arc<dyn Authenticate>,
     ) -> Self {
         let store = Sqlite::open(directory.path().join("state")).unwrap();
         let disk = Disk::open(directory.path().join("registry")).unwrap();
         let registry = Registry::new(Arc::new(store), Arc::new(disk), access, settings);
-        Self::listen(directory, registry, authenticate).await
+        Self::listen(directory, registry).await
     }
 
-    pub async fn listen(
-        directory: tempfile::TempDir,
-        registry: Registry,
-        authenticate: Arc<dyn Authenticate>,
-    ) -> Self {
+    pub async fn listen(directory: tempfile::TempDir, registry: Registry) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let served = serve(
-            listener,
-            registry.clone(),
-            authenticate,
-            std::future::pending(),
-        );
         Self {
-            address,
-            registry,
+            address: listener.local_addr().unwrap(),
+            registry: registry.clone(),
             directory,
-            task: tokio::spawn(served),
+            task: tokio::spawn(accept(listener, registry)),
         }
     }
 

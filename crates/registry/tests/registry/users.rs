@@ -10,41 +10,35 @@ use http::request::Parts;
 use mosaic_image::{digest, media};
 use mosaic_registry::access::namespace;
 use mosaic_registry::images::ImageEvent;
-use mosaic_registry::serve::{Anybody, Authenticate};
 use mosaic_registry::signature::{self, PublicKey};
 use mosaic_registry::{Access, Action, AllowAll, Challenge, Decision, Identity, Settings};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
-/// Whoever has a bearer token, or a password, is called like it; `wrong` is not good.
-struct ByToken;
-
-#[async_trait::async_trait]
-impl Authenticate for ByToken {
-    async fn authenticate(&self, head: &Parts) -> Result<Identity, String> {
-        let Some(value) = head.headers.get("authorization") else {
-            return Ok(Identity::anonymous());
-        };
-        let value = value.to_str().unwrap();
-        let name = match value.split_once(' ').unwrap() {
-            ("Bearer", token) => token.to_owned(),
-            // user:secret and user:wrong
-            ("Basic", "dXNlcjpzZWNyZXQ=") => "secret".to_owned(),
-            _ => "wrong".to_owned(),
-        };
-        match name.as_str() {
-            "wrong" => Err("the token is not good".into()),
-            name => Ok(Identity::named(name)),
-        }
-    }
-}
-
-/// Everybody pulls from `public`; the others belong to who is called like their namespace, and `root` may do all.
+/// Whoever has a bearer token, or a password, is called like it; `wrong` is not good. Everybody pulls from `public`; the
+/// others belong to who is called like their namespace, and `root` may do all.
 struct Owners {
     quota: Option<u64>,
 }
 
 impl Access for Owners {
+    fn authenticate(&self, head: &Parts) -> Result<Identity, String> {
+        let Some(value) = head.headers.get("authorization") else {
+            return Ok(Identity::anonymous());
+        };
+        let value = value.to_str().unwrap();
+        let name = match value.split_once(' ').unwrap() {
+            ("Bearer", token) => token,
+            // user:secret and user:wrong
+            ("Basic", "dXNlcjpzZWNyZXQ=") => "secret",
+            _ => "wrong",
+        };
+        match name {
+            "wrong" => Err("the token is not good".into()),
+            name => Ok(Identity::named(name)),
+        }
+    }
+
     fn may(&self, who: &Identity, action: Action, repository: &str) -> Decision {
         let owner = namespace(repository);
         let allowed = match who.name.as_deref() {
@@ -72,7 +66,7 @@ async fn owned(challenge: Challenge) -> Server {
         ..Settings::default()
     };
     let access = Arc::new(Owners { quota: Some(1000) });
-    Server::start_with(settings, access, Arc::new(ByToken)).await
+    Server::start_with(settings, access).await
 }
 
 fn basic() -> Challenge {
@@ -379,7 +373,7 @@ async fn an_upload_is_for_one_repository_and_within_its_bounds() {
         blob_max: 10,
         ..Settings::default()
     };
-    let server = Server::start_with(settings, Arc::new(AllowAll), Arc::new(Anybody)).await;
+    let server = Server::start_with(settings, Arc::new(AllowAll)).await;
     let begun = server.post("/v2/one/blobs/uploads/").await.is(202);
     let location = begun.header("location");
     let elsewhere = location.replace("/v2/one/", "/v2/two/");
@@ -424,7 +418,7 @@ async fn what_is_begun_is_ended_by_another_process() {
         tokio::task::yield_now().await;
     }
     let access = Arc::new(AllowAll);
-    let server = Server::start_in(directory, Settings::default(), access, Arc::new(Anybody)).await;
+    let server = Server::start_in(directory, Settings::default(), access).await;
     server.send("PATCH", &location, &[], "second").await.is(202);
     let digest = digest::sha256(b"first, second");
     server
@@ -453,7 +447,7 @@ async fn what_nothing_names_goes_when_its_time_is_over() {
         upload_expiry: Duration::from_secs(2),
         ..Settings::default()
     };
-    let server = Server::start_with(settings, Arc::new(AllowAll), Arc::new(Anybody)).await;
+    let server = Server::start_with(settings, Arc::new(AllowAll)).await;
     let registry = server.directory.path().join("registry");
     let (_, kept) = server.image("r", "kept", &[1; 1000]).await;
     let with_kept = bytes_in(&registry);
@@ -492,7 +486,7 @@ async fn what_no_tag_leads_to_is_pruned_when_asked_for() {
         grace: Duration::from_secs(2),
         ..Settings::default()
     };
-    let server = Server::start_with(settings, Arc::new(AllowAll), Arc::new(Anybody)).await;
+    let server = Server::start_with(settings, Arc::new(AllowAll)).await;
     let (image, tagged) = server.image("r", "tagged", b"1").await;
     let (_, untagged) = server.image("r", "untagged", b"2").await;
     server.delete("/v2/r/manifests/untagged").await.is(202);
