@@ -22,15 +22,6 @@ impl Identity {
             groups: Arc::new([]),
         }
     }
-
-    /// Somebody by name.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        Self {
-            name: Some(name.into()),
-            groups: Arc::new([]),
-        }
-    }
 }
 
 /// What is done to a repository.
@@ -42,18 +33,6 @@ pub enum Action {
     Push,
     /// Deleting any of them.
     Delete,
-}
-
-impl Action {
-    /// The action as a scope of Docker's token protocol names it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pull => "pull",
-            Self::Push => "push",
-            Self::Delete => "delete",
-        }
-    }
 }
 
 /// Whether something may be done.
@@ -85,15 +64,6 @@ pub trait Access: Send + Sync + 'static {
     fn quota(&self, namespace: &str) -> Option<u64> {
         let _ = namespace;
         None
-    }
-}
-
-impl<F> Access for F
-where
-    F: Fn(&Identity, Action, &str) -> Decision + Send + Sync + 'static,
-{
-    fn may(&self, who: &Identity, action: Action, repository: &str) -> Decision {
-        self(who, action, repository)
     }
 }
 

@@ -38,20 +38,17 @@ pub struct Report {
 /// The garbage collector.
 pub struct Collector {
     metadata: Arc<Metadata>,
-    /// Uploads that did not grow for so many seconds go.
-    upload_expiry: u64,
     takeover: u64,
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Collector {
-    /// A collector over these records; uploads that did not grow for `upload_expiry` seconds go too.
-    pub fn new(metadata: Arc<Metadata>, upload_expiry: u64) -> Self {
+    /// A collector over these records.
+    pub fn new(metadata: Arc<Metadata>) -> Self {
         // Whatever another process of an exclusive store began, it is dead.
         let exclusive = metadata.store.exclusive();
         Self {
             metadata,
-            upload_expiry,
             takeover: if exclusive { 0 } else { TAKEOVER },
             turn: tokio::sync::Mutex::default(),
         }
@@ -77,7 +74,7 @@ impl Collector {
     async fn uploads(&self, report: &mut Report) -> Result<()> {
         let now = self.metadata.now();
         for (id, touched) in self.metadata.blobs.uploads().await? {
-            if now.saturating_sub(touched) > self.upload_expiry {
+            if self.metadata.grace.is_over(touched, now) {
                 self.metadata.blobs.discard(&id).await?;
                 report.uploads += 1;
             }

@@ -30,8 +30,6 @@ pub struct Image {
     pub pushed: u64,
     /// When it was last pulled by this tag, in seconds since 1970, to the hour; none if it was not yet.
     pub pulled: Option<u64>,
-    /// The revision of the store at which this was written.
-    pub revision: Revision,
 }
 
 /// A part of the list of images.
@@ -56,11 +54,7 @@ pub enum ImageEvent {
         repository: String,
         /// The tag.
         tag: String,
-        /// The revision of the removal.
-        revision: Revision,
     },
-    /// Nothing else happened up to this revision.
-    Progress(Revision),
 }
 
 impl Registry {
@@ -86,7 +80,7 @@ impl Registry {
             key: keys::TAGS.into(),
             source,
         })?;
-        let images: Result<Vec<Option<Image>>> = page.entries.iter().map(image).collect();
+        let images: Result<Vec<Option<Image>>> = page.entries.iter().map(listed).collect();
         Ok(Images {
             images: images?.into_iter().flatten().collect(),
             revision: page.revision,
@@ -99,14 +93,8 @@ impl Registry {
     /// # Errors
     /// When the store fails.
     pub async fn image(&self, repository: &str, tag: &str) -> Result<Option<Image>> {
-        let key = keys::tag(repository, tag);
-        let entry = self.0.metadata.store.get(&key).await;
-        let entry = entry.map_err(|source| MetadataError::Store {
-            action: "read",
-            key,
-            source,
-        })?;
-        Ok(entry.as_ref().map(image).transpose()?.flatten())
+        let stored = self.0.metadata.tag(repository, tag).await?;
+        Ok(stored.map(|stored| image(repository, tag, stored.value)))
     }
 
     /// What happens to images after a revision. Ends with an error when the store is lost or the watch cannot follow;
@@ -127,27 +115,30 @@ impl Registry {
         let events = metadata.store.watch(keys::TAGS, after).await;
         let events = events.map_err(failed)?.map_err(failed);
         let told = events.map(|event| match event? {
-            Event::Put(entry) => Ok(image(&entry)?.map(ImageEvent::Applied)),
-            Event::Delete { key, revision } => {
+            Event::Put(entry) => Ok(listed(&entry)?.map(ImageEvent::Applied)),
+            Event::Delete { key, .. } => {
                 let tag = keys::parse_tag(&key);
                 Ok(tag.map(|(repository, tag)| ImageEvent::Removed {
                     repository: repository.into(),
                     tag: tag.into(),
-                    revision,
                 }))
             }
-            Event::Progress(revision) => Ok(Some(ImageEvent::Progress(revision))),
+            Event::Progress(_) => Ok(None),
         });
         Ok(told.filter_map(|event| async { event.transpose() }).boxed())
     }
 }
 
-fn image(entry: &Entry) -> Result<Option<Image>> {
+fn listed(entry: &Entry) -> Result<Option<Image>> {
     let Some((repository, tag)) = keys::parse_tag(&entry.key) else {
         return Ok(None);
     };
     let record = parse::<TagRecord>(entry)?.value;
-    Ok(Some(Image {
+    Ok(Some(image(repository, tag, record)))
+}
+
+fn image(repository: &str, tag: &str, record: TagRecord) -> Image {
+    Image {
         repository: repository.into(),
         tag: tag.into(),
         digest: record.digest,
@@ -156,6 +147,5 @@ fn image(entry: &Entry) -> Result<Option<Image>> {
         layers: record.layers,
         pushed: record.pushed,
         pulled: record.pulled,
-        revision: entry.revision,
-    }))
+    }
 }

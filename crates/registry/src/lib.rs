@@ -30,4 +30,4 @@ pub mod signature;
 pub use access::{Access, Action, AllowAll, Decision, Identity};
 pub use blobs::{Blobs, Disk, Objects};
 pub use mirror::Mirror;
-pub use registry::{Challenge, Registry, Settings};
+pub use registry::{Registry, Settings};

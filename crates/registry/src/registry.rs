@@ -8,41 +8,21 @@ use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::blobs::Blobs;
-use crate::clock::{Clock, System};
+use crate::clock::System;
 use crate::collect::{Collector, Report};
 use crate::metadata::{Grace, Metadata, MetadataError};
 use crate::mirror::Mirrors;
 
-/// How a client is asked to say who it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Challenge {
-    /// By user and password with each request.
-    Basic {
-        /// What the password is for.
-        realm: String,
-    },
-    /// By a token that is fetched with user and password, or without them for what everybody may pull. Docker's client
-    /// does not pull without a password from a registry that asks for one, so anonymous pulls need this.
-    Bearer {
-        /// The URL of the token endpoint; a path is completed from the request's `Host`.
-        realm: String,
-        /// The name of the registry there.
-        service: String,
-    },
-}
-
 /// Settings of a registry.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// For how long a blob stays that no manifest names; a push may take half of it.
+    /// For how long a blob stays that no manifest names, and an upload that does not grow; a push may take half of it.
     pub grace: Duration,
-    /// For how long an upload stays that does not grow.
-    pub upload_expiry: Duration,
     /// The most bytes of one blob.
     pub blob_max: u64,
-    /// How clients are asked who they are.
-    pub challenge: Challenge,
-    /// Whether the challenge's address begins with `https`.
+    /// What the registry is called where clients get their tokens.
+    pub service: String,
+    /// Whether the address of that begins with `https`.
     pub tls: bool,
 }
 
@@ -50,11 +30,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             grace: Duration::from_secs(24 * 3600),
-            upload_expiry: Duration::from_secs(24 * 3600),
             blob_max: 256 << 30,
-            challenge: Challenge::Basic {
-                realm: "mosaic".into(),
-            },
+            service: "mosaic".into(),
             tls: false,
         }
     }
@@ -86,20 +63,9 @@ impl Registry {
         access: Arc<dyn Access>,
         settings: Settings,
     ) -> Self {
-        Self::with_clock(store, blobs, access, settings, Arc::new(System))
-    }
-
-    /// As [`Registry::new`], with a clock of its own.
-    pub fn with_clock(
-        store: Arc<dyn Store>,
-        blobs: Arc<dyn Blobs>,
-        access: Arc<dyn Access>,
-        settings: Settings,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
         let grace = Grace::seconds(settings.grace.as_secs());
-        let metadata = Arc::new(Metadata::new(store, blobs.clone(), clock, grace));
-        let collector = Collector::new(metadata.clone(), settings.upload_expiry.as_secs());
+        let metadata = Arc::new(Metadata::new(store, blobs.clone(), Arc::new(System), grace));
+        let collector = Collector::new(metadata.clone());
         Self(Arc::new(Parts {
             metadata,
             blobs,

@@ -3,10 +3,10 @@
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
-use crate::registry::{Challenge, Registry};
+use crate::registry::Registry;
 use crate::server::{Body, RequestBody};
 
-/// Answers one request: looks at who sends it, and at the token endpoint if there is one here.
+/// Answers one request: looks at who sends it, and gives tokens.
 pub async fn answer<B: RequestBody>(registry: &Registry, request: Request<B>) -> Response<Body> {
     let (mut head, body) = request.into_parts();
     // What the token endpoint gave to somebody who did not say who they are.
@@ -17,15 +17,15 @@ pub async fn answer<B: RequestBody>(registry: &Registry, request: Request<B>) ->
         Ok(who) => who,
         Err(reason) => return registry.refuse(&head, &reason),
     };
-    if let Challenge::Bearer { realm, .. } = &registry.0.settings.challenge
-        && head.uri.path() == realm
-        && head.method == Method::GET
-    {
+    if head.uri.path() == TOKENS && head.method == Method::GET {
         return token(&head);
     }
     registry.handle(Request::from_parts(head, body), &who).await
 }
 
+/// Where clients get tokens: with user and password, or without them for what everybody may pull. Docker's client does
+/// not pull without a password from a registry that asks for one, so anonymous pulls need this.
+pub(crate) const TOKENS: &str = "/token";
 /// The token of those who did not say who they are.
 const ANONYMOUS: &str = "anonymous";
 

@@ -93,13 +93,10 @@ async fn follow(registry: &Registry, objects: &Objects) -> Result<(), String> {
                     .await
                     .map_err(|error| text(&error))?;
             }
-            ImageEvent::Removed {
-                repository, tag, ..
-            } => {
+            ImageEvent::Removed { repository, tag } => {
                 let key = (namespace(&repository).to_owned(), name(&repository, &tag));
                 objects.delete(&key).await.map_err(|error| text(&error))?;
             }
-            ImageEvent::Progress(_) => {}
         }
     }
     Ok(())

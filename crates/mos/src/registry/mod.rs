@@ -19,7 +19,7 @@ use futures::FutureExt;
 use hyper::service::service_fn;
 use mosaic_apiserver::Server;
 use mosaic_apiserver::listener::{self, Client, How};
-use mosaic_registry::{Access, Challenge, Registry, Settings};
+use mosaic_registry::{Access, Registry, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -35,8 +35,6 @@ use storage::{Bucket, MirrorArgs, Storage};
 /// Where the registry listens unless told otherwise.
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
-/// Where clients get tokens.
-const TOKENS: &str = "/token";
 /// The most connections at once; more wait to be accepted. Each holds about a megabyte while it moves a layer.
 const CONNECTIONS: usize = 1024;
 /// How often what nothing names any more is looked for.
@@ -189,13 +187,9 @@ type Certify = Arc<
 /// A registry over its storage.
 fn open(storage: Storage, access: Arc<dyn Access>, grace: Duration, tls: bool) -> Registry {
     let settings = Settings {
-        challenge: Challenge::Bearer {
-            realm: TOKENS.into(),
-            service: mosaic_apiserver::REGISTRY_AUDIENCE.into(),
-        },
+        service: mosaic_apiserver::REGISTRY_AUDIENCE.into(),
         tls,
         grace,
-        upload_expiry: grace,
         ..Settings::default()
     };
     Registry::new(storage.records, storage.blobs, access, settings)

@@ -26,7 +26,7 @@ use object_store::{
 use serde::{Deserialize, Serialize};
 
 use super::{Blobs, BlobsError, ByteStream, Result, SILENCE, Stat, UploadId};
-use crate::clock::{Clock, System};
+use crate::clock::{Clock as _, System};
 use crate::metadata::keys;
 
 /// The least that S3 takes as a part that is not the last.
@@ -42,7 +42,6 @@ const PIECES_MAX: usize = 10_000;
 pub struct Objects {
     objects: Arc<dyn ObjectStore>,
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
 }
 
 /// An upload under way.
@@ -111,11 +110,7 @@ fn stat(meta: &ObjectMeta) -> Stat {
 impl Objects {
     /// Blobs in object storage, with the records of uploads in the registry's store.
     pub fn new(objects: Arc<dyn ObjectStore>, store: Arc<dyn Store>) -> Self {
-        Self {
-            objects,
-            store,
-            clock: Arc::new(System),
-        }
+        Self { objects, store }
     }
 
     async fn record(&self, id: &UploadId) -> Result<(UploadRecord, Revision)> {
@@ -369,7 +364,7 @@ impl Blobs for Objects {
         let record = UploadRecord {
             pieces: Vec::new(),
             hash: STANDARD.encode(Hasher::sha256().save().unwrap_or_default()),
-            touched: self.clock.now(),
+            touched: System.now(),
         };
         self.write(id, Expect::Absent, Some(&record)).await
     }
@@ -412,7 +407,7 @@ impl Blobs for Objects {
         let added = added?;
         if added.size > 0 {
             record.hash = STANDARD.encode(added.hasher.save().unwrap_or_default());
-            record.touched = self.clock.now();
+            record.touched = System.now();
             record.pieces.push(Piece {
                 name,
                 size: added.size,

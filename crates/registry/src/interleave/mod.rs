@@ -349,10 +349,7 @@ impl World {
                     .await
                     .map(drop)
             }
-            Job::Collect => Collector::new(metadata.clone(), GRACE)
-                .run()
-                .await
-                .map(drop),
+            Job::Collect => Collector::new(metadata.clone()).run().await.map(drop),
         }
     }
 

@@ -24,7 +24,8 @@ pub(crate) use self::route::Reference;
 use self::route::{Resource, Route, route};
 use crate::access::{Action, Decision, Identity};
 use crate::blobs::ByteStream;
-use crate::registry::{Challenge, Registry};
+use crate::registry::Registry;
+use crate::serve::TOKENS;
 
 /// Docker's name of this interface.
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -154,31 +155,26 @@ impl Registry {
     }
 
     fn unauthorized(&self, head: &Head, scope: Option<(&str, Action)>, reason: &str) -> ApiError {
-        let challenge = match &self.0.settings.challenge {
-            Challenge::Basic { realm } => format!("Basic realm=\"{realm}\""),
-            Challenge::Bearer { realm, service } => {
-                let host = head.headers.get(header::HOST);
-                let host = host.and_then(|host| host.to_str().ok());
-                let host = host.or_else(|| head.uri.authority().map(|it| it.as_str()));
-                let scheme = if self.0.settings.tls { "https" } else { "http" };
-                let realm = match host {
-                    // A host has no quotes in it, or it is not one.
-                    Some(host) if realm.starts_with('/') && !host.contains('"') => {
-                        format!("{scheme}://{host}{realm}")
-                    }
-                    _ => realm.clone(),
-                };
-                let scope = scope.map_or_else(String::new, |(repository, action)| {
-                    let actions = match action {
-                        Action::Pull => "pull",
-                        Action::Push => "pull,push",
-                        Action::Delete => "pull,push,delete",
-                    };
-                    format!(",scope=\"repository:{repository}:{actions}\"")
-                });
-                format!("Bearer realm=\"{realm}\",service=\"{service}\"{scope}")
-            }
+        let settings = &self.0.settings;
+        let host = head.headers.get(header::HOST);
+        let host = host.and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| head.uri.authority().map(|it| it.as_str()));
+        let scheme = if settings.tls { "https" } else { "http" };
+        let realm = match host {
+            // A host has no quotes in it, or it is not one.
+            Some(host) if !host.contains('"') => format!("{scheme}://{host}{TOKENS}"),
+            _ => TOKENS.to_owned(),
         };
+        let scope = scope.map_or_else(String::new, |(repository, action)| {
+            let actions = match action {
+                Action::Pull => "pull",
+                Action::Push => "pull,push",
+                Action::Delete => "pull,push,delete",
+            };
+            format!(",scope=\"repository:{repository}:{actions}\"")
+        });
+        let service = &settings.service;
+        let challenge = format!("Bearer realm=\"{realm}\",service=\"{service}\"{scope}");
         ApiError::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, reason)
             .with(header::WWW_AUTHENTICATE, &challenge)
     }
