@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::TryStreamExt;
 use mosaic_image::Digest;
 use mosaic_store::{Expect, Revision};
 
@@ -85,112 +86,93 @@ impl Collector {
     /// Ends what pushes and deletions that died left.
     async fn manifests(&self, report: &mut Report) -> Result<()> {
         let (metadata, now) = (&self.metadata, self.metadata.now());
-        let mut after: Option<Arc<str>> = None;
-        loop {
-            let page = metadata.list(keys::MANIFESTS, after, PAGE).await?;
-            for entry in &page.entries {
-                let manifest = parse::<ManifestRecord>(entry)?;
-                let over = metadata.grace.is_over(manifest.value.pushed, now);
-                let parsed = keys::parse_manifest(&entry.key);
-                let Some((repository, digest)) = parsed.filter(|_| over) else {
-                    continue;
-                };
-                if manifest.value.committed {
-                    continue;
-                }
-                if metadata.named_by(repository, &digest).await?.is_some() {
-                    // Its deletion was overtaken by an index, which found it whole.
-                    let record = ManifestRecord {
-                        committed: true,
-                        ..manifest.value
-                    };
-                    let expect = Expect::At(manifest.revision);
-                    metadata.put(&entry.key, expect, &record).await?;
-                } else if metadata.delete(&entry.key, manifest.revision).await? {
-                    report.manifests += 1;
-                }
+        let mut entries = metadata.entries(keys::MANIFESTS, None, PAGE);
+        while let Some(entry) = entries.try_next().await? {
+            let manifest = parse::<ManifestRecord>(&entry)?;
+            let over = metadata.grace.is_over(manifest.value.pushed, now);
+            let parsed = keys::parse_manifest(&entry.key);
+            let Some((repository, digest)) = parsed.filter(|_| over) else {
+                continue;
+            };
+            if manifest.value.committed {
+                continue;
             }
-            match page.entries.last() {
-                Some(last) if page.remaining > 0 => after = Some(last.key.clone()),
-                _ => return Ok(()),
+            if metadata.named_by(repository, &digest).await?.is_some() {
+                // Its deletion was overtaken by an index, which found it whole.
+                let record = ManifestRecord {
+                    committed: true,
+                    ..manifest.value
+                };
+                let expect = Expect::At(manifest.revision);
+                metadata.put(&entry.key, expect, &record).await?;
+            } else if metadata.delete(&entry.key, manifest.revision).await? {
+                report.manifests += 1;
             }
         }
+        Ok(())
     }
 
     /// Tags without a manifest. Whoever sets one writes it anew, so a deletion at the revision that was read is right.
     async fn tags(&self, report: &mut Report) -> Result<()> {
         let metadata = &self.metadata;
-        let mut after: Option<Arc<str>> = None;
-        loop {
-            let page = metadata.list(keys::TAGS, after, PAGE).await?;
-            for entry in &page.entries {
-                let tag = parse::<TagRecord>(entry)?;
-                let Some((repository, _)) = keys::parse_tag(&entry.key) else {
-                    continue;
-                };
-                let key = keys::manifest(repository, &tag.value.digest);
-                if metadata.get::<ManifestRecord>(&key).await?.is_none()
-                    && metadata.delete(&entry.key, tag.revision).await?
-                {
-                    report.dangling += 1;
-                }
-            }
-            match page.entries.last() {
-                Some(last) if page.remaining > 0 => after = Some(last.key.clone()),
-                _ => return Ok(()),
+        let mut entries = metadata.entries(keys::TAGS, None, PAGE);
+        while let Some(entry) = entries.try_next().await? {
+            let tag = parse::<TagRecord>(&entry)?;
+            let Some((repository, _)) = keys::parse_tag(&entry.key) else {
+                continue;
+            };
+            let key = keys::manifest(repository, &tag.value.digest);
+            if metadata.get::<ManifestRecord>(&key).await?.is_none()
+                && metadata.delete(&entry.key, tag.revision).await?
+            {
+                report.dangling += 1;
             }
         }
+        Ok(())
     }
 
     async fn referrers(&self, report: &mut Report) -> Result<()> {
         let metadata = &self.metadata;
-        let mut after: Option<Arc<str>> = None;
-        loop {
-            let page = metadata.list(keys::REFERRERS, after, PAGE).await?;
-            for entry in &page.entries {
-                parse::<ReferrerRecord>(entry)?;
-                let Some((repository, subject, digest)) = keys::parse_referrer(&entry.key) else {
-                    continue;
-                };
-                let key = keys::manifest(repository, &digest);
-                if metadata.get::<ManifestRecord>(&key).await?.is_none() {
-                    metadata
-                        .remove_referrer(repository, &subject, &digest)
-                        .await?;
-                    report.dangling += 1;
-                }
-            }
-            match page.entries.last() {
-                Some(last) if page.remaining > 0 => after = Some(last.key.clone()),
-                _ => return Ok(()),
+        let mut entries = metadata.entries(keys::REFERRERS, None, PAGE);
+        while let Some(entry) = entries.try_next().await? {
+            parse::<ReferrerRecord>(&entry)?;
+            let Some((repository, subject, digest)) = keys::parse_referrer(&entry.key) else {
+                continue;
+            };
+            let key = keys::manifest(repository, &digest);
+            if metadata.get::<ManifestRecord>(&key).await?.is_none() {
+                metadata
+                    .remove_referrer(repository, &subject, &digest)
+                    .await?;
+                report.dangling += 1;
             }
         }
+        Ok(())
     }
 
     /// Repositories' claims on blobs that no manifest of theirs names. A push touches the link of each blob after it
     /// has written its manifest, so a deletion at the revision that was read is right.
     async fn links(&self, report: &mut Report) -> Result<()> {
         let (metadata, now) = (&self.metadata, self.metadata.now());
-        let mut after: Option<Arc<str>> = None;
-        loop {
+        let mut entries = metadata.entries(keys::LINKS, None, PAGE);
+        let mut more = true;
+        while more {
             let mut candidates: HashMap<(Box<str>, Digest), Revision> = HashMap::new();
-            let mut more = true;
-            while more && candidates.len() < BATCH {
-                let page = metadata.list(keys::LINKS, after.take(), PAGE).await?;
-                for entry in &page.entries {
-                    let link = parse::<LinkRecord>(entry)?;
-                    if let Some((digest, repository)) = keys::parse_link(&entry.key)
-                        && metadata.grace.is_over(link.value.since, now)
-                        && !self.is_young(&digest, now).await?
-                    {
-                        candidates.insert((repository.into(), digest), link.revision);
-                    }
+            while candidates.len() < BATCH {
+                let Some(entry) = entries.try_next().await? else {
+                    more = false;
+                    break;
+                };
+                let link = parse::<LinkRecord>(&entry)?;
+                if let Some((digest, repository)) = keys::parse_link(&entry.key)
+                    && metadata.grace.is_over(link.value.since, now)
+                    && !self.is_young(&digest, now).await?
+                {
+                    candidates.insert((repository.into(), digest), link.revision);
                 }
-                after = page.entries.last().map(|last| last.key.clone());
-                more = page.remaining > 0;
             }
             if !candidates.is_empty() {
-                self.spare(|repository, manifest| {
+                self.spare(|repository, _, manifest| {
                     for named in &manifest.blobs {
                         candidates.remove(&(repository.into(), named.digest.clone()));
                     }
@@ -201,10 +183,8 @@ impl Collector {
                 let key = keys::link(&digest, &repository);
                 report.links += u64::from(metadata.delete(&key, revision).await?);
             }
-            if !more {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     /// Whether somebody counts on a blob, in whichever repository that will be.
@@ -215,12 +195,12 @@ impl Collector {
     }
 
     /// Shows all manifests, those that are not committed too.
-    async fn spare(&self, mut show: impl FnMut(&str, &ManifestRecord)) -> Result<()> {
+    async fn spare(&self, mut show: impl FnMut(&str, &Digest, &ManifestRecord)) -> Result<()> {
         self.metadata
             .find(keys::MANIFESTS, |entry| {
                 let manifest = parse::<ManifestRecord>(entry)?.value;
-                if let Some((repository, _)) = keys::parse_manifest(&entry.key) {
-                    show(repository, &manifest);
+                if let Some((repository, digest)) = keys::parse_manifest(&entry.key) {
+                    show(repository, &digest, &manifest);
                 }
                 Ok(None::<()>)
             })
@@ -230,59 +210,42 @@ impl Collector {
 
     async fn blobs(&self, report: &mut Report) -> Result<()> {
         let metadata = &self.metadata;
-        let mut after: Option<Arc<str>> = None;
-        loop {
+        let mut entries = metadata.entries(keys::BLOBS, None, PAGE);
+        let mut more = true;
+        while more {
             let mut candidates: HashMap<Digest, (BlobRecord, Revision)> = HashMap::new();
             let mut resumed = Vec::new();
-            let mut more = true;
-            while more && candidates.len() < BATCH {
-                let page = metadata.list(keys::BLOBS, after.take(), PAGE).await?;
-                let now = metadata.now();
-                for entry in &page.entries {
-                    let blob = parse::<BlobRecord>(entry)?;
-                    let Some(digest) = keys::parse_blob(&entry.key) else {
-                        continue;
-                    };
-                    match judge(&blob.value, now, metadata.grace, self.takeover) {
-                        Judgement::Young | Judgement::Taken => {}
-                        Judgement::Candidate => {
-                            candidates.insert(digest, (blob.value, blob.revision));
-                        }
-                        Judgement::Resume => resumed.push((digest, (blob.value, blob.revision))),
+            while candidates.len() + resumed.len() < BATCH {
+                let Some(entry) = entries.try_next().await? else {
+                    more = false;
+                    break;
+                };
+                let blob = parse::<BlobRecord>(&entry)?;
+                let Some(digest) = keys::parse_blob(&entry.key) else {
+                    continue;
+                };
+                match judge(&blob.value, metadata.now(), metadata.grace, self.takeover) {
+                    Judgement::Young | Judgement::Taken => {}
+                    Judgement::Candidate => {
+                        candidates.insert(digest, (blob.value, blob.revision));
                     }
+                    Judgement::Resume => resumed.push((digest, (blob.value, blob.revision))),
                 }
-                after = page.entries.last().map(|last| last.key.clone());
-                more = page.remaining > 0;
             }
             if !candidates.is_empty() {
-                self.spare_named(&mut candidates).await?;
+                self.spare(|_, digest, manifest| {
+                    candidates.remove(digest);
+                    for named in manifest.blobs.iter().chain(&manifest.manifests) {
+                        candidates.remove(&named.digest);
+                    }
+                })
+                .await?;
             }
             for (digest, (record, revision)) in candidates.into_iter().chain(resumed) {
                 self.take(&digest, Expect::At(revision), record, report)
                     .await?;
             }
-            if !more {
-                return Ok(());
-            }
         }
-    }
-
-    async fn spare_named(
-        &self,
-        candidates: &mut HashMap<Digest, (BlobRecord, Revision)>,
-    ) -> Result<()> {
-        self.metadata
-            .find(keys::MANIFESTS, |entry| {
-                if let Some((_, digest)) = keys::parse_manifest(&entry.key) {
-                    candidates.remove(&digest);
-                }
-                let manifest = parse::<ManifestRecord>(entry)?.value;
-                for named in manifest.blobs.iter().chain(&manifest.manifests) {
-                    candidates.remove(&named.digest);
-                }
-                Ok(None::<()>)
-            })
-            .await?;
         Ok(())
     }
 
@@ -309,16 +272,10 @@ impl Collector {
         }
         metadata.blobs.delete(digest).await?;
         // Before the record: whoever uploads it anew waits for that, and makes new links afterwards.
-        let mut after: Option<Arc<str>> = None;
-        loop {
-            let page = metadata.list(&keys::links(digest), after, PAGE).await?;
-            for entry in &page.entries {
-                metadata.delete(&entry.key, entry.revision).await?;
-            }
-            match page.entries.last() {
-                Some(last) if page.remaining > 0 => after = Some(last.key.clone()),
-                _ => break,
-            }
+        let links = keys::links(digest);
+        let mut entries = metadata.entries(&links, None, PAGE);
+        while let Some(entry) = entries.try_next().await? {
+            metadata.delete(&entry.key, entry.revision).await?;
         }
         if metadata.delete(&key, revision).await? {
             report.blobs += 1;

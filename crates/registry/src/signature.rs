@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use mosaic_image::{Descriptor, Digest, Document, digest};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey};
 use serde::Deserialize;
@@ -178,9 +178,9 @@ impl Registry {
             found.push(tag.value.digest);
         }
         let prefix = keys::referrers(repository, image);
-        let page = metadata.list(&prefix, None, PAGE).await?;
-        for entry in &page.entries {
-            let referrer = parse::<ReferrerRecord>(entry)?.value;
+        let mut entries = metadata.entries(&prefix, None, PAGE).take(PAGE);
+        while let Some(entry) = entries.try_next().await? {
+            let referrer = parse::<ReferrerRecord>(&entry)?.value;
             if referrer.artifact_type.as_deref() == Some(ARTIFACT) {
                 let parsed = keys::parse_referrer(&entry.key);
                 found.extend(parsed.map(|(_, _, digest)| digest));

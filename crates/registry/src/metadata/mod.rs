@@ -15,8 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use mosaic_image::Digest;
-use mosaic_store::{Entry, Expect, ListOptions, Page, Revision, Store, StoreError, Write};
+use mosaic_store::{Entry, Expect, ListOptions, Revision, Store, StoreError, Write};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -137,24 +139,48 @@ impl Metadata {
         entry.as_ref().map(parse).transpose()
     }
 
-    /// One page of a list, after a key.
-    pub(crate) async fn list(
+    /// The entries of a list after a key, in pages of so many; each page is as of when it is come to.
+    pub(crate) fn entries<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<Arc<str>>,
+        page: usize,
+    ) -> BoxStream<'a, Result<Entry>> {
+        let pages = stream::try_unfold(Some(after), move |place| async move {
+            let Some(after) = place else {
+                return Ok::<_, MetadataError>(None);
+            };
+            let options = ListOptions {
+                at: None,
+                after,
+                limit: Some(page),
+            };
+            let page = self.store.list(prefix, options).await;
+            let page = page.map_err(|source| MetadataError::Store {
+                action: "list",
+                key: prefix.into(),
+                source,
+            })?;
+            let last = page.entries.last().filter(|_| page.remaining > 0);
+            let next = last.map(|last| Some(last.key.clone()));
+            Ok(Some((stream::iter(page.entries.into_iter().map(Ok)), next)))
+        });
+        pages.try_flatten().boxed()
+    }
+
+    /// Calls `look` with each entry of a list until it says something.
+    pub(crate) async fn find<T>(
         &self,
         prefix: &str,
-        after: Option<Arc<str>>,
-        limit: usize,
-    ) -> Result<Page> {
-        let options = ListOptions {
-            at: None,
-            after,
-            limit: Some(limit),
-        };
-        let page = self.store.list(prefix, options).await;
-        page.map_err(|source| MetadataError::Store {
-            action: "list",
-            key: prefix.into(),
-            source,
-        })
+        mut look: impl FnMut(&Entry) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let mut entries = self.entries(prefix, None, PAGE);
+        while let Some(entry) = entries.try_next().await? {
+            if let Some(found) = look(&entry)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Writes a record if it is as expected; whether it was.
@@ -259,23 +285,15 @@ impl Metadata {
 
     /// Whether a blob is in any repository that may be read.
     pub(crate) async fn discover(&self, digest: &Digest, readable: Readable<'_>) -> Result<bool> {
-        let prefix = keys::links(digest);
-        let mut after = None;
-        loop {
-            let page = self.list(&prefix, after, PAGE).await?;
-            for entry in &page.entries {
-                let Some((_, repository)) = keys::parse_link(&entry.key) else {
-                    continue;
-                };
-                if readable(repository) && !parse::<LinkRecord>(entry)?.value.removed {
-                    return Ok(true);
-                }
-            }
-            match page.entries.last() {
-                Some(last) if page.remaining > 0 => after = Some(last.key.clone()),
-                _ => return Ok(false),
-            }
-        }
+        let links = keys::links(digest);
+        let found = self.find(&links, |entry| {
+            let Some((_, repository)) = keys::parse_link(&entry.key) else {
+                return Ok(None);
+            };
+            let there = readable(repository) && !parse::<LinkRecord>(entry)?.value.removed;
+            Ok(there.then_some(()))
+        });
+        Ok(found.await?.is_some())
     }
 
     /// Notes that a tag was pulled. Failing to is no matter.

@@ -1,10 +1,9 @@
 //! What a deletion writes. A deletion and a push of the same thing each write first and look afterwards, so that one
 //! of the two sees the other.
 
-use std::sync::Arc;
-
+use futures::TryStreamExt;
 use mosaic_image::Digest;
-use mosaic_store::{Entry, Expect};
+use mosaic_store::Expect;
 
 use super::record::{LinkRecord, ManifestRecord, ReferrerRecord, TagRecord};
 use super::{Metadata, MetadataError, PAGE, Result, TRIES, keys, parse};
@@ -23,27 +22,6 @@ pub(crate) enum Removed {
 }
 
 impl Metadata {
-    /// Calls `look` with each entry of a list until it says something.
-    pub(crate) async fn find<T>(
-        &self,
-        prefix: &str,
-        mut look: impl FnMut(&Entry) -> Result<Option<T>>,
-    ) -> Result<Option<T>> {
-        let mut after: Option<Arc<str>> = None;
-        loop {
-            let page = self.list(prefix, after, PAGE).await?;
-            for entry in &page.entries {
-                if let Some(found) = look(entry)? {
-                    return Ok(Some(found));
-                }
-            }
-            match page.entries.last() {
-                Some(last) if page.remaining > 0 => after = Some(last.key.clone()),
-                _ => return Ok(None),
-            }
-        }
-    }
-
     /// A manifest of a repository that names something.
     pub(crate) async fn named_by(
         &self,
@@ -175,19 +153,13 @@ impl Metadata {
 
     async fn remove_tags_at(&self, repository: &str, digest: &Digest) -> Result<()> {
         let prefix = keys::tags(repository);
-        let mut after: Option<Arc<str>> = None;
-        loop {
-            let page = self.list(&prefix, after, PAGE).await?;
-            for entry in &page.entries {
-                if parse::<TagRecord>(entry)?.value.digest == *digest {
-                    self.remove_tag_at(&entry.key, digest).await?;
-                }
-            }
-            match page.entries.last() {
-                Some(last) if page.remaining > 0 => after = Some(last.key.clone()),
-                _ => return Ok(()),
+        let mut entries = self.entries(&prefix, None, PAGE);
+        while let Some(entry) = entries.try_next().await? {
+            if parse::<TagRecord>(&entry)?.value.digest == *digest {
+                self.remove_tag_at(&entry.key, digest).await?;
             }
         }
+        Ok(())
     }
 
     async fn remove_tag_at(&self, key: &str, digest: &Digest) -> Result<()> {

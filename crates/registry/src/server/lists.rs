@@ -1,5 +1,6 @@
 //! Lists (distribution-spec, "Listing Tags": end-8; "Listing Referrers": end-12) and Docker's catalog.
 
+use futures::TryStreamExt;
 use http::request::Parts as Head;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use mosaic_image::{Digest, media};
@@ -60,21 +61,19 @@ impl Call<'_> {
         let metadata = &self.registry.0.metadata;
         let n = wanted(self.head.uri.query(), TAGS_MAX)?;
         let prefix = keys::tags(self.repository);
-        let mut after = self
+        let after = self
             .query("last")
             .map(|last| keys::tag(self.repository, &last).into());
-        let (mut tags, mut more) = (Vec::new(), n > 0);
-        while more && tags.len() < n {
-            let page = metadata
-                .list(&prefix, after.take(), PAGE.min(n - tags.len()))
-                .await?;
-            let found = page
-                .entries
-                .iter()
-                .filter_map(|entry| keys::parse_tag(&entry.key));
-            tags.extend(found.map(|(_, tag)| tag.to_owned()));
-            after = page.entries.last().map(|last| last.key.clone());
-            more = page.remaining > 0 && after.is_some();
+        let (mut tags, mut more) = (Vec::new(), false);
+        let mut entries = metadata.entries(&prefix, after, PAGE.min(n + 1));
+        while n > 0
+            && let Some(entry) = entries.try_next().await?
+        {
+            if tags.len() == n {
+                more = true;
+                break;
+            }
+            tags.extend(keys::parse_tag(&entry.key).map(|(_, tag)| tag.to_owned()));
         }
         if tags.is_empty() {
             let key = keys::repository(self.repository);
@@ -98,38 +97,30 @@ impl Call<'_> {
             .filter(|filter| !filter.is_empty());
         let n = wanted(self.head.uri.query(), REFERRERS_MAX)?.max(1);
         let prefix = keys::referrers(self.repository, subject);
-        let mut after = self
+        let after = self
             .query("last")
             .map(|last| format!("{prefix}{last}").into());
-        let (mut shown, mut bytes, mut last) = (Vec::new(), 0, None);
-        'pages: loop {
-            let page = metadata.list(&prefix, after.take(), PAGE).await?;
-            for entry in &page.entries {
-                let Some((_, _, digest)) = keys::parse_referrer(&entry.key) else {
-                    continue;
-                };
-                let referrer = parse::<ReferrerRecord>(entry)?.value;
-                if filter.is_some() && filter != referrer.artifact_type {
-                    continue;
-                }
-                if shown.len() >= n || bytes + entry.value.len() > REFERRERS_BYTES {
-                    // There is at least this one more.
-                    break 'pages;
-                }
-                bytes += entry.value.len();
-                last = Some(digest.to_string());
-                shown.push(json!(Shown {
-                    digest: &digest,
-                    referrer: &referrer
-                }));
+        let (mut shown, mut bytes) = (Vec::new(), 0);
+        let (mut last, mut more) = (None, false);
+        let mut entries = metadata.entries(&prefix, after, PAGE);
+        while let Some(entry) = entries.try_next().await? {
+            let Some((_, _, digest)) = keys::parse_referrer(&entry.key) else {
+                continue;
+            };
+            let referrer = parse::<ReferrerRecord>(&entry)?.value;
+            if filter.is_some() && filter != referrer.artifact_type {
+                continue;
             }
-            match page.entries.last() {
-                Some(entry) if page.remaining > 0 => after = Some(entry.key.clone()),
-                _ => {
-                    last = None;
-                    break;
-                }
+            if shown.len() >= n || bytes + entry.value.len() > REFERRERS_BYTES {
+                more = true;
+                break;
             }
+            bytes += entry.value.len();
+            last = Some(digest.to_string());
+            shown.push(json!(Shown {
+                digest: &digest,
+                referrer: &referrer
+            }));
         }
         let index = json!({
             "schemaVersion": 2,
@@ -141,7 +132,7 @@ impl Call<'_> {
         if filter.is_some() {
             set(&mut response, FILTERS_APPLIED, "artifactType");
         }
-        if let Some(last) = last {
+        if let Some(last) = last.filter(|_| more) {
             let path = self.location(format_args!("referrers/{subject}"));
             let more = filter.map_or_else(String::new, |filter| {
                 format!("&artifactType={}", utf8_percent_encode(&filter, PARAMETER))
@@ -169,27 +160,23 @@ impl Registry {
         }
         let query = head.uri.query();
         let n = wanted(query, PAGE)?;
-        let mut after = parameter(query, "last").map(|last| keys::repository(&last).into());
-        let (mut names, mut more): (Vec<String>, bool) = (Vec::new(), n > 0);
-        'pages: while more {
-            let page = self
-                .0
-                .metadata
-                .list(keys::REPOSITORIES, after.take(), PAGE)
-                .await?;
-            for entry in &page.entries {
-                let Some(name) = entry.key.strip_prefix(keys::REPOSITORIES) else {
-                    continue;
-                };
-                if self.0.access.may(who, Action::Pull, name) == Decision::Allow {
-                    if names.len() == n {
-                        break 'pages;
-                    }
-                    names.push(name.to_owned());
-                }
+        let after = parameter(query, "last").map(|last| keys::repository(&last).into());
+        let (mut names, mut more): (Vec<String>, bool) = (Vec::new(), false);
+        let mut entries = self.0.metadata.entries(keys::REPOSITORIES, after, PAGE);
+        while n > 0
+            && let Some(entry) = entries.try_next().await?
+        {
+            let Some(name) = entry.key.strip_prefix(keys::REPOSITORIES) else {
+                continue;
+            };
+            if self.0.access.may(who, Action::Pull, name) != Decision::Allow {
+                continue;
             }
-            after = page.entries.last().map(|last| last.key.clone());
-            more = page.remaining > 0 && after.is_some();
+            if names.len() == n {
+                more = true;
+                break;
+            }
+            names.push(name.to_owned());
         }
         if names.is_empty() && who.name.is_none() && self.base(head, who).is_err() {
             return Err(self.unauthorized(head, None, "authentication required"));
