@@ -153,12 +153,6 @@ impl Config {
             self.parsed.variant().clone(),
         )
     }
-
-    /// All of it, in oci-spec's type.
-    #[must_use]
-    pub fn parsed(&self) -> &ImageConfiguration {
-        &self.parsed
-    }
 }
 
 fn platform(os: Os, architecture: Arch, variant: Option<String>) -> Platform {
@@ -242,8 +236,6 @@ pub struct Changes {
     pub labels: Vec<(String, String)>,
     /// `port[/protocol]`, which are added to the base's.
     pub exposed_ports: Vec<String>,
-    /// What is sent to stop it.
-    pub stop_signal: Option<String>,
 }
 
 /// A layer that is laid on.
@@ -330,7 +322,6 @@ fn change(config: &mut Map<String, Value>, changes: &Changes) -> Option<()> {
     for (field, value) in [
         ("WorkingDir", &changes.working_dir),
         ("User", &changes.user),
-        ("StopSignal", &changes.stop_signal),
     ] {
         if let Some(value) = value {
             config.insert(field.into(), value.as_str().into());

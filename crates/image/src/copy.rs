@@ -16,6 +16,9 @@ const TRIES: u32 = 4;
 /// What is waited before the second try; each further wait is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
+/// How many blobs move at once.
+const AT_ONCE: usize = 4;
+
 /// How a blob came to be where it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -50,8 +53,6 @@ impl Progress for Silent {}
 pub struct CopyOptions {
     /// Of an index, only the image for this platform; none for the whole index.
     pub platform: Option<Platform>,
-    /// How many blobs move at once.
-    pub parallel: usize,
     /// Copies signatures and other documents about the image with it.
     pub referrers: bool,
     /// Is told how it gets on.
@@ -62,7 +63,6 @@ impl Default for CopyOptions {
     fn default() -> Self {
         Self {
             platform: None,
-            parallel: 4,
             referrers: false,
             progress: Arc::new(Silent),
         }
@@ -170,7 +170,7 @@ async fn copy_document(
             Ok::<_, PlaceError>((outcome, blob.size()))
         })
         .boxed()
-        .buffer_unordered(options.parallel.max(1))
+        .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
     for document in &all.documents {

@@ -94,25 +94,6 @@ pub fn is_foreign(media_type: &str) -> bool {
         || media_type.starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
 }
 
-/// What a layer of this type is compressed with; none if it is not a layer of an image.
-#[must_use]
-pub fn layer_compression(media_type: &str) -> Option<Compression> {
-    let ending = [
-        "application/vnd.oci.image.layer.v1.tar",
-        "application/vnd.oci.image.layer.nondistributable.v1.tar",
-        DOCKER_LAYER,
-        "application/vnd.docker.image.rootfs.foreign.diff.tar",
-    ]
-    .iter()
-    .find_map(|prefix| media_type.strip_prefix(prefix))?;
-    match ending {
-        "" => Some(Compression::None),
-        "+gzip" | ".gzip" => Some(Compression::Gzip),
-        "+zstd" | ".zstd" => Some(Compression::Zstd),
-        _ => None,
-    }
-}
-
 /// What bytes that begin like this are compressed with, by the formats' magic numbers. Four bytes are enough.
 #[must_use]
 pub fn sniff(beginning: &[u8]) -> Compression {
@@ -141,30 +122,6 @@ impl Compression {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_layer_type_says_its_compression() {
-        for docker in [false, true] {
-            for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
-                let media_type = compression.layer_type(docker);
-                assert_eq!(
-                    layer_compression(media_type),
-                    Some(compression),
-                    "{media_type}"
-                );
-                assert_eq!(is_docker(media_type), docker);
-                assert!(!is_foreign(media_type));
-            }
-        }
-        let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
-        assert!(is_foreign(foreign));
-        assert_eq!(layer_compression(foreign), Some(Compression::Gzip));
-        assert_eq!(layer_compression(OCI_CONFIG), None);
-        assert_eq!(
-            layer_compression("application/vnd.oci.image.layer.v1.tar+xz"),
-            None
-        );
-    }
 
     #[test]
     fn documents_are_told_from_their_type() {

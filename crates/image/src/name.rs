@@ -69,11 +69,6 @@ impl Repository {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Its parts between `/`; there is one at least.
-    pub fn components(&self) -> impl Iterator<Item = &str> {
-        self.0.split('/')
-    }
 }
 
 impl FromStr for Repository {
@@ -566,7 +561,7 @@ mod tests {
         #[test]
         fn a_repository_is_never_a_way_out(text in "[a-z0-9./_-]{1,20}") {
             if let Ok(repository) = text.parse::<Repository>() {
-                prop_assert!(repository.components().all(|part| !part.is_empty() && !part.starts_with('.')));
+                prop_assert!(repository.as_str().split('/').all(|part| !part.is_empty() && !part.starts_with('.')));
             }
         }
     }

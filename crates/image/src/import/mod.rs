@@ -14,11 +14,10 @@ use crate::name::Name;
 use crate::place::{As, Place, PlaceError, bytes_body, read_config};
 use crate::store::{Staged, canonical};
 
-pub use tree::{Mtime, TreeOptions};
+pub use tree::TreeOptions;
 
-/// What gzip and zstd are told: what their own tools take by default.
+/// What gzip is told: what its own tool takes by default.
 const GZIP_LEVEL: u32 = 6;
-const ZSTD_LEVEL: i32 = 3;
 
 /// Why a tree could not become an image.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +67,6 @@ pub struct ImportOptions {
     pub changes: Changes,
     /// What it runs on, and which image of a base that is an index.
     pub platform: Platform,
-    /// What the layer is compressed with.
-    pub compression: Compression,
     /// How the tree is read.
     pub tree: TreeOptions,
     /// When it was made, as RFC 3339 text.
@@ -84,7 +81,6 @@ impl Default for ImportOptions {
             base: None,
             changes: Changes::default(),
             platform: crate::config::host_platform(),
-            compression: Compression::Gzip,
             tree: TreeOptions::default(),
             created: "1970-01-01T00:00:00Z".to_owned(),
             created_by: "import".to_owned(),
@@ -103,7 +99,7 @@ pub struct NewBlob {
     pub size: u64,
 }
 
-/// Writes a tree as a layer, compressed. The same tree with the same options is the same bytes. Blocks the thread.
+/// Writes a tree as a layer, compressed with gzip. The same tree with the same options is the same bytes. Blocks the thread.
 ///
 /// # Errors
 ///
@@ -111,32 +107,16 @@ pub struct NewBlob {
 pub fn write_layer(
     tree: &Path,
     out: impl Write,
-    compression: Compression,
     options: &TreeOptions,
 ) -> Result<NewBlob, ImportError> {
     let out = Hashing::new(io::BufWriter::with_capacity(crate::place::PIECE, out));
-    let (diff_id, mut out) = match compression {
-        Compression::None => {
-            let inner = tree::write(tree, Hashing::new(out), options)?;
-            (inner.hasher.finish(), inner.inner)
-        }
-        Compression::Gzip => {
-            // Without a name and a time in its header, as flate2 leaves it.
-            let encoder = flate2::write::GzEncoder::new(out, flate2::Compression::new(GZIP_LEVEL));
-            let inner = tree::write(tree, Hashing::new(encoder), options)?;
-            let out = inner.inner.finish().map_err(ImportError::Write)?;
-            (inner.hasher.finish(), out)
-        }
-        Compression::Zstd => {
-            let encoder = zstd::Encoder::new(out, ZSTD_LEVEL).map_err(ImportError::Write)?;
-            let inner = tree::write(tree, Hashing::new(encoder), options)?;
-            let out = inner.inner.finish().map_err(ImportError::Write)?;
-            (inner.hasher.finish(), out)
-        }
-    };
+    // Without a name and a time in its header, as flate2 leaves it.
+    let encoder = flate2::write::GzEncoder::new(out, flate2::Compression::new(GZIP_LEVEL));
+    let inner = tree::write(tree, Hashing::new(encoder), options)?;
+    let mut out = inner.inner.finish().map_err(ImportError::Write)?;
     out.flush().map_err(ImportError::Write)?;
     Ok(NewBlob {
-        diff_id,
+        diff_id: inner.hasher.finish(),
         size: out.hasher.length(),
         digest: out.hasher.finish(),
     })
@@ -187,10 +167,10 @@ pub async fn import(
     };
     let (staged, layer) = {
         let (tree, staging) = (tree.to_owned(), staging.to_owned());
-        let (compression, options) = (options.compression, options.tree.clone());
+        let options = options.tree.clone();
         tokio::task::spawn_blocking(move || {
             let mut staged = Staged::new(&staging).map_err(ImportError::Write)?;
-            let layer = write_layer(&tree, &mut staged, compression, &options)?;
+            let layer = write_layer(&tree, &mut staged, &options)?;
             let staged = staged.close().map_err(ImportError::Write)?;
             Ok::<_, ImportError>((staged, layer))
         })
@@ -200,7 +180,7 @@ pub async fn import(
     let docker = base
         .as_ref()
         .is_some_and(|base| media::is_docker(base.document.media_type().as_ref()));
-    let layer_type = options.compression.layer_type(docker);
+    let layer_type = Compression::Gzip.layer_type(docker);
     let descriptor = Descriptor::new(MediaType::from(layer_type), layer.size, layer.digest);
     into.write_file(name, &descriptor, staged.path()).await?;
 

@@ -27,30 +27,13 @@ const BLOCK: usize = 512;
 /// Where a name ends in a header.
 const NAME_MAX: usize = 100;
 
-/// What times files get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mtime {
-    /// Their own, in whole seconds.
-    #[default]
-    Keep,
-    /// This one, in seconds since 1970.
-    Fixed(u64),
-    /// Their own, but none later than this one (as `SOURCE_DATE_EPOCH` has it).
-    AtMost(u64),
-}
-
 /// How a tree is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeOptions {
-    /// What times files get.
-    pub mtime: Mtime,
+    /// The latest time that a file gets, in seconds since 1970 (as `SOURCE_DATE_EPOCH` has it); none for each its own.
+    pub mtime_max: Option<u64>,
     /// Whose they are, user and group; none for whose they are in the tree.
     pub owner: Option<(u32, u32)>,
-    /// Whether extended attributes are taken: `user.*` and `security.capability`.
-    pub xattrs: bool,
-    /// Whether the tree is the upper directory of an overlay, in which devices 0:0 and opaque directories say what is
-    /// removed.
-    pub upper: bool,
     /// Whether devices are taken; otherwise a tree with one is refused.
     pub devices: bool,
 }
@@ -58,10 +41,8 @@ pub struct TreeOptions {
 impl Default for TreeOptions {
     fn default() -> Self {
         Self {
-            mtime: Mtime::Keep,
+            mtime_max: None,
             owner: None,
-            xattrs: true,
-            upper: false,
             devices: rustix::process::geteuid().is_root(),
         }
     }
@@ -161,10 +142,7 @@ impl<W: Write> Tree<'_, W> {
                 let mut header = self.header(&stat, tar::EntryType::Link);
                 return self.write(&mut header, path, Some(&first), &[], io::empty());
             }
-            // Of a whiteout no other name is one file with it.
-            if kind != FileType::CharacterDevice {
-                self.links.insert(place, path.to_vec());
-            }
+            self.links.insert(place, path.to_vec());
         }
         match kind {
             FileType::Directory => {
@@ -173,9 +151,6 @@ impl<W: Write> Tree<'_, W> {
                 let mut header = self.header(&stat, tar::EntryType::Directory);
                 let with_slash = [path, b"/"].concat();
                 self.write(&mut header, &with_slash, None, &xattrs, io::empty())?;
-                if self.options.upper && is_opaque(&directory) {
-                    self.whiteout(&[path, b"/.wh..wh..opq"].concat(), &stat)?;
-                }
                 self.directory(&directory, path, depth + 1)
             }
             FileType::RegularFile => self.file(parent, name, path, &stat),
@@ -200,14 +175,6 @@ impl<W: Write> Tree<'_, W> {
             rustix::fs::major(stat.st_rdev),
             rustix::fs::minor(stat.st_rdev),
         );
-        if self.options.upper && kind == FileType::CharacterDevice && (major, minor) == (0, 0) {
-            let cut = path
-                .iter()
-                .rposition(|byte| *byte == b'/')
-                .map_or(0, |at| at + 1);
-            let (parent, name) = path.split_at(cut);
-            return self.whiteout(&[parent, b".wh.", name].concat(), stat);
-        }
         if !self.options.devices {
             return Err(ImportError::Device { path: shown(path) });
         }
@@ -221,12 +188,6 @@ impl<W: Write> Tree<'_, W> {
             .set_device_major(major)
             .and_then(|()| header.set_device_minor(minor))
             .map_err(failed("write", path))?;
-        self.write(&mut header, path, None, &[], io::empty())
-    }
-
-    fn whiteout(&mut self, path: &[u8], stat: &Stat) -> Result<(), ImportError> {
-        let mut header = self.header(stat, tar::EntryType::Regular);
-        header.set_mode(0o600);
         self.write(&mut header, path, None, &[], io::empty())
     }
 
@@ -309,11 +270,7 @@ impl<W: Write> Tree<'_, W> {
         header.set_uid(uid.into());
         header.set_gid(gid.into());
         let own = u64::try_from(stat.st_mtime).unwrap_or_default();
-        header.set_mtime(match self.options.mtime {
-            Mtime::Keep => own,
-            Mtime::Fixed(time) => time,
-            Mtime::AtMost(time) => own.min(time),
-        });
+        header.set_mtime(own.min(self.options.mtime_max.unwrap_or(u64::MAX)));
         header.set_size(0);
         header
     }
@@ -361,9 +318,6 @@ impl<W: Write> Tree<'_, W> {
     }
 
     fn xattrs(&self, file: &impl AsFd, path: &[u8]) -> Result<Vec<(String, Vec<u8>)>, ImportError> {
-        if !self.options.xattrs {
-            return Ok(Vec::new());
-        }
         let mut names = vec![0; XATTR_MAX];
         let length = match rustix::fs::flistxattr(file, &mut names[..]) {
             Ok(length) => length,
@@ -412,16 +366,6 @@ fn open(
     } else {
         Err(ImportError::Changed { path: shown(path) })
     }
-}
-
-fn is_opaque(directory: &OwnedFd) -> bool {
-    ["trusted.overlay.opaque", "user.overlay.opaque"]
-        .iter()
-        .any(|name| {
-            let mut value = [0; 8];
-            rustix::fs::fgetxattr(directory, *name, &mut value[..])
-                .is_ok_and(|length| value.get(..length) == Some(b"y"))
-        })
 }
 
 /// The stretches of a file that have data; none if there are too many, or no holes after all.

@@ -70,7 +70,6 @@ pub enum ConfigFileError {
 #[derive(Clone, Debug, Default)]
 pub struct Keyring {
     by_registry: HashMap<String, Credentials>,
-    otherwise: Credentials,
 }
 
 #[derive(Deserialize)]
@@ -90,15 +89,6 @@ struct Auth {
 }
 
 impl Keyring {
-    /// These for every registry that has none of its own.
-    #[must_use]
-    pub fn with_default(credentials: Credentials) -> Self {
-        Self {
-            otherwise: credentials,
-            ..Self::default()
-        }
-    }
-
     /// These for one registry.
     pub fn set(&mut self, registry: &str, credentials: Credentials) {
         self.by_registry.insert(key(registry), credentials);
@@ -109,7 +99,7 @@ impl Keyring {
     pub fn get(&self, registry: &str) -> &Credentials {
         self.by_registry
             .get(&key(registry))
-            .unwrap_or(&self.otherwise)
+            .unwrap_or(&Credentials::Anonymous)
     }
 
     /// What Docker's client has under `auths` in its `config.json`; nothing if there is no such file. Credential helpers

@@ -69,19 +69,6 @@ impl Layout {
         &self.root
     }
 
-    /// Lets another name stand for an image.
-    ///
-    /// # Errors
-    ///
-    /// When there is no image of the first name, or the directory cannot be written.
-    pub async fn tag(&self, name: &Name, new: &Name) -> Result<(), PlaceError> {
-        let document = self
-            .resolve(name)
-            .await?
-            .ok_or_else(|| self.not_found(name))?;
-        self.put(new, &document, As::Root).await
-    }
-
     /// Removes blobs that no image refers to, documents about images that are gone, and what killed processes left.
     ///
     /// # Errors

@@ -151,7 +151,10 @@ async fn prune_keeps_what_names_need_and_nothing_else() {
     let two = image(&[shared, layer("b", b"two")]);
     put(&place, "app:1", &one).await;
     put(&place, "app:2", &two).await;
-    place.tag(&name("app:1"), &name("other:1")).await.unwrap();
+    place
+        .put(&name("other:1"), &one.document, As::Root)
+        .await
+        .unwrap();
     let signature = json!({
         "schemaVersion": 2, "mediaType": media::OCI_MANIFEST, "artifactType": "application/signature",
         "config": one.blobs.last().unwrap().0, "layers": [], "subject": one.document.descriptor(),
@@ -310,10 +313,7 @@ async fn skopeo_reads_and_writes_the_same_directory() {
     let place = layout(theirs.path()).await;
     let found = place.resolve(&name("copied:3")).await.unwrap().unwrap();
     assert_eq!(found.digest(), one.document.digest());
-    place
-        .tag(&name("copied:3"), &name("again:1"))
-        .await
-        .unwrap();
+    place.put(&name("again:1"), &found, As::Root).await.unwrap();
     skopeo(&[
         "inspect",
         &format!("oci:{}:again:1", theirs.path().display()),

@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 use mosaic_image::Name;
 use mosaic_image::config::{Changes, host_platform, parse_platform};
-use mosaic_image::import::{ImportError, ImportOptions, Mtime, TreeOptions, import};
+use mosaic_image::import::{ImportError, ImportOptions, TreeOptions, import};
 
 use super::parse_name;
 use super::places::Places;
@@ -119,11 +119,10 @@ pub(super) async fn run(args: ImportArgs, places: &Places<'_>) -> Result<(), Fai
             user: args.user,
             labels: args.label,
             exposed_ports: args.expose,
-            stop_signal: None,
         },
         platform,
         tree: TreeOptions {
-            mtime: epoch.map_or(Mtime::Keep, Mtime::AtMost),
+            mtime_max: epoch,
             owner: args.owner,
             ..TreeOptions::default()
         },
