@@ -10,6 +10,7 @@
 //! ```
 
 pub mod archive;
+mod compression;
 pub mod config;
 pub mod copy;
 pub mod digest;

@@ -94,16 +94,6 @@ pub fn is_foreign(media_type: &str) -> bool {
         || media_type.starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
 }
 
-/// What bytes that begin like this are compressed with, by the formats' magic numbers. Four bytes are enough.
-#[must_use]
-pub fn sniff(beginning: &[u8]) -> Compression {
-    match beginning {
-        [0x1f, 0x8b, ..] => Compression::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
-        _ => Compression::None,
-    }
-}
-
 impl Compression {
     /// The media type of a layer compressed so, in a manifest of OCI or of Docker.
     #[must_use]
@@ -131,13 +121,5 @@ mod tests {
         assert_eq!(document_kind(DOCKER_LIST), Some(DocumentKind::Index));
         assert_eq!(document_kind(DOCKER_SCHEMA_1), None);
         assert!(is_schema_1(DOCKER_SCHEMA_1_SIGNED));
-    }
-
-    #[test]
-    fn compression_is_told_from_the_first_bytes() {
-        assert_eq!(sniff(&[0x1f, 0x8b, 8, 0]), Compression::Gzip);
-        assert_eq!(sniff(&[0x28, 0xb5, 0x2f, 0xfd]), Compression::Zstd);
-        assert_eq!(sniff(b"dir/"), Compression::None);
-        assert_eq!(sniff(b""), Compression::None);
     }
 }

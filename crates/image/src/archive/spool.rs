@@ -5,8 +5,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use super::ArchiveError;
+use crate::compression::{decoder, sniffed};
 use crate::digest::{self, Digest, Hasher};
-use crate::media::{self, Compression};
+use crate::media::Compression;
 use crate::place::PIECE;
 use crate::store::Staged;
 use crate::unpack::archive::{self as tar, Archive, Kind};
@@ -44,7 +45,10 @@ impl Spool {
         staging: &Path,
         bytes_max: u64,
     ) -> Result<Self, ArchiveError> {
-        let source = decompressed(source).map_err(ArchiveError::Read)?;
+        let (compression, source) = sniffed(buffered(source)).map_err(ArchiveError::Read)?;
+        let source = known(compression)
+            .and_then(|compression| decoder(compression, source, ZSTD_WINDOW))
+            .map_err(ArchiveError::Read)?;
         let limited = Limited {
             inner: source,
             // The headers' own bytes.
@@ -138,13 +142,14 @@ impl Kept {
     /// The digest of what is compressed in it, which has `bytes_max` bytes at most. Blocks the thread.
     pub(crate) fn diff_id(&self, bytes_max: u64) -> io::Result<(Compression, Digest)> {
         let file = std::fs::File::open(self.file.path())?;
-        let (compression, file) = sniffed(file)?;
+        let (compression, file) = sniffed(buffered(file))?;
+        let compression = known(compression)?;
         if compression == Compression::None {
             return Ok((compression, self.digest.clone()));
         }
         let mut hashing = Hashing(Hasher::sha256());
         let mut content = Limited {
-            inner: reader(compression, file)?,
+            inner: decoder(compression, file, ZSTD_WINDOW)?,
             left: bytes_max,
         };
         io::copy(&mut content, &mut hashing)?;
@@ -266,34 +271,13 @@ impl<R: Read> Read for Limited<R> {
     }
 }
 
-/// A reader of which the beginning was looked at.
-type FromStart<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
-
-/// What a reader's beginning is compressed with, and the reader from its beginning.
-fn sniffed<R: Read>(mut source: R) -> io::Result<(Compression, FromStart<R>)> {
-    let mut beginning = Vec::new();
-    source.by_ref().take(4).read_to_end(&mut beginning)?;
-    Ok((
-        media::sniff(&beginning),
-        io::Cursor::new(beginning).chain(source),
-    ))
-}
-
-fn reader<'a>(compression: Compression, source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    Ok(match compression {
-        Compression::None => Box::new(source),
-        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(
-            io::BufReader::with_capacity(64 << 10, source),
-        )),
-        Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::new(source)?;
-            decoder.window_log_max(ZSTD_WINDOW)?;
-            Box::new(decoder)
-        }
+fn known(compression: Result<Compression, &'static str>) -> io::Result<Compression> {
+    compression.map_err(|name| {
+        let reason = format!("it is compressed with {name}, which images are not");
+        io::Error::new(io::ErrorKind::InvalidData, reason)
     })
 }
 
-fn decompressed<'a>(source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    let (compression, source) = sniffed(source)?;
-    reader(compression, source)
+fn buffered<R: Read>(source: R) -> BufReader<R> {
+    BufReader::with_capacity(64 << 10, source)
 }

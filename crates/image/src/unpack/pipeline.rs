@@ -9,7 +9,7 @@
 //! There are only so many buffers, so whoever is slow slows the others down, and memory does not grow with the layer.
 
 use std::{
-    io::{self, BufRead, BufReader, Cursor, Read},
+    io::{self, BufRead, BufReader, Read},
     os::fd::OwnedFd,
     sync::{
         Mutex, PoisonError,
@@ -19,8 +19,6 @@ use std::{
     thread,
 };
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::{
     Layer, Report,
     archive::Archive,
@@ -28,7 +26,11 @@ use super::{
     settings::{Limits, Settings},
     tree::Tree,
 };
-use crate::{digest::Check, media::Compression};
+use crate::{
+    compression::{decoder, sniffed},
+    digest::Check,
+    media::Compression,
+};
 
 /// Bytes in a buffer, and how many buffers there are for a layer.
 const BUFFER: usize = 256 << 10;
@@ -179,19 +181,6 @@ impl<R: Read> Read for Checked<'_, R> {
     }
 }
 
-/// What layers are compressed with, by how they begin. The media type is not asked: it is often wrong, and with both
-/// digests checked there is nothing to be gained by lying here.
-fn compression_of(head: &[u8]) -> Result<Compression, UnpackError> {
-    let refused = |compression| Err(UnpackError::Compression { compression });
-    match head {
-        [0x1f, 0x8b, 8, ..] => Ok(Compression::Gzip),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Compression::Zstd),
-        [b'B', b'Z', b'h', ..] => refused("bzip2"),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => refused("xz"),
-        _ => Ok(Compression::None),
-    }
-}
-
 fn decompress<R: Read>(
     source: Checked<'_, R>,
     seen: &AtomicU64,
@@ -200,14 +189,11 @@ fn decompress<R: Read>(
     filled: &Sender<Filled>,
     first: &First<'_>,
 ) -> Result<(), UnpackError> {
-    let mut source = BufReader::with_capacity(BUFFER / 2, source);
-    let mut head = Vec::new();
-    (&mut source)
-        .take(6)
-        .read_to_end(&mut head)
-        .map_err(UnpackError::Read)?;
-    let compression = compression_of(&head)?;
-    let mut input = Cursor::new(head).chain(source);
+    let source = BufReader::with_capacity(BUFFER / 2, source);
+    // With both digests checked there is nothing to be gained by lying here.
+    let (compression, mut input) = sniffed(source).map_err(UnpackError::Read)?;
+    let compression =
+        compression.map_err(|compression| UnpackError::Compression { compression })?;
     let name = match compression {
         Compression::None => "none",
         Compression::Gzip => "gzip",
@@ -217,17 +203,7 @@ fn decompress<R: Read>(
         compression: name,
         source,
     };
-    let mut output: Box<dyn Read + '_> = match compression {
-        Compression::None => Box::new(&mut input),
-        Compression::Gzip => Box::new(MultiGzDecoder::new(&mut input)),
-        Compression::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(&mut input).map_err(broken)?;
-            decoder
-                .window_log_max(limits.zstd_window_log)
-                .map_err(broken)?;
-            Box::new(decoder)
-        }
-    };
+    let mut output = decoder(compression, &mut input, limits.zstd_window_log).map_err(broken)?;
     let mut total = 0u64;
     loop {
         let Ok(mut buffer) = empty.recv() else {
