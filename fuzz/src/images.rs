@@ -5,7 +5,8 @@ use std::{fs, io::Cursor};
 use mosaic_image::{
     Document, Hasher, Name,
     config::Config,
-    unpack::{Layer, Layers, Limits, Settings, Special, archive::Archive},
+    tar_reader::Archive,
+    unpack::{Layer, Layers, Limits, Settings, Special},
 };
 
 /// A manifest or an index: nothing panics, and what it says it names is bounded.

@@ -7,6 +7,7 @@
 //!   document    manifests and indexes              copy       from one place to another: pull and push
 //!   config      what an image is run as            archive    to and from one tar: save and load
 //!   unpack      layers to directories              import     a tree to a layer
+//!   tar_reader  tars, as unpack and archive read them
 //! ```
 
 pub mod archive;
@@ -21,6 +22,7 @@ pub mod name;
 pub mod place;
 pub mod remote;
 pub mod store;
+pub mod tar_reader;
 pub mod unpack;
 mod walk;
 

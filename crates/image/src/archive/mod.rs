@@ -26,7 +26,6 @@ pub use save::{SaveOptions, Saved, save};
 use crate::config::ConfigError;
 use crate::digest::{Digest, DigestError};
 use crate::document::{Descriptor, DocumentError};
-use crate::name::Name;
 use crate::place::PlaceError;
 
 pub(crate) const MISSING: &str = "missing.json";
@@ -160,8 +159,4 @@ struct MissingBase {
 
 fn blob_entry(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm(), digest.digest())
-}
-
-fn named(name: &Name) -> String {
-    name.familiar().to_string()
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{
     ArchiveError, BASE_DIGEST, BASE_NAME, DockerImage, MISSING, MissingBase, MissingNote,
-    blob_entry, named,
+    blob_entry,
 };
 use crate::config;
 use crate::copy::{Outcome, Progress, Silent, select};
@@ -183,7 +183,7 @@ fn plan(images: &[Image], bases: &[Image]) -> Result<Plan, ArchiveError> {
             bases: bases
                 .iter()
                 .map(|base| MissingBase {
-                    name: named(&base.name),
+                    name: base.name.familiar().to_string(),
                     digest: base.root.digest().clone(),
                 })
                 .collect(),
@@ -212,7 +212,7 @@ fn entry(image: &Image, base: Option<&Image>) -> Descriptor {
     let mut entry = store::named(&image.root.descriptor(), &image.name);
     if let Some(base) = base {
         let mut annotations = entry.annotations().clone().unwrap_or_default();
-        annotations.insert(BASE_NAME.to_owned(), named(&base.name));
+        annotations.insert(BASE_NAME.to_owned(), base.name.familiar().to_string());
         annotations.insert(BASE_DIGEST.to_owned(), base.root.digest().to_string());
         entry.set_annotations(Some(annotations));
     }
@@ -256,7 +256,7 @@ fn docker_image(image: &Image) -> Option<DockerImage> {
 
 /// The name without its digest, which Docker does not take in a `RepoTags`.
 fn tagged(name: &Name) -> String {
-    let text = named(name);
+    let text = name.familiar().to_string();
     text.split('@').next().unwrap_or_default().to_owned()
 }
 

@@ -10,7 +10,7 @@ use crate::digest::{self, Digest, Hasher};
 use crate::media::Compression;
 use crate::place::PIECE;
 use crate::store::Staged;
-use crate::unpack::archive::{self as tar, Archive, Kind};
+use crate::tar_reader::{Archive, Kind, TarError};
 
 /// The most that an unpacked archive may hold, unless it is said otherwise, in bytes.
 pub(crate) const BYTES_MAX: u64 = 256 << 30;
@@ -57,17 +57,17 @@ impl Spool {
         let mut archive = Archive::new(BufReader::with_capacity(PIECE, limited), ENTRIES_MAX);
         let mut spool = Self::default();
         let broken = |error| match error {
-            tar::ArchiveError::Read(source) if source.kind() == io::ErrorKind::FileTooLarge => {
+            TarError::Read(source) if source.kind() == io::ErrorKind::FileTooLarge => {
                 ArchiveError::TooMuch {
                     what: "bytes",
                     limit: bytes_max,
                 }
             }
-            tar::ArchiveError::TooManyEntries { bound } => ArchiveError::TooMuch {
+            TarError::TooManyEntries { bound } => ArchiveError::TooMuch {
                 what: "entries",
                 limit: bound,
             },
-            tar::ArchiveError::Read(source) => ArchiveError::Read(source),
+            TarError::Read(source) => ArchiveError::Read(source),
             malformed => ArchiveError::Read(io::Error::new(io::ErrorKind::InvalidData, malformed)),
         };
         while let Some(entry) = archive.next_entry().map_err(broken)? {
@@ -97,7 +97,7 @@ impl Spool {
         }
         // Whoever writes the archive into a pipe shall not be cut off in its padding.
         io::copy(&mut archive.into_inner(), &mut io::sink())
-            .map_err(|error| broken(tar::ArchiveError::Read(error)))?;
+            .map_err(|error| broken(TarError::Read(error)))?;
         Ok(spool)
     }
 
@@ -147,26 +147,13 @@ impl Kept {
         if compression == Compression::None {
             return Ok((compression, self.digest.clone()));
         }
-        let mut hashing = Hashing(Hasher::sha256());
+        let mut hasher = Hasher::sha256();
         let mut content = Limited {
             inner: decoder(compression, file, ZSTD_WINDOW)?,
             left: bytes_max,
         };
-        io::copy(&mut content, &mut hashing)?;
-        Ok((compression, hashing.0.finish()))
-    }
-}
-
-struct Hashing(Hasher);
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        io::copy(&mut content, &mut hasher)?;
+        Ok((compression, hasher.finish()))
     }
 }
 
@@ -174,7 +161,7 @@ fn keep(
     archive: &mut Archive<impl BufRead>,
     path: &str,
     staging: &Path,
-    broken: &impl Fn(tar::ArchiveError) -> ArchiveError,
+    broken: &impl Fn(TarError) -> ArchiveError,
 ) -> Result<Kept, ArchiveError> {
     let spool = |source| ArchiveError::Spool {
         entry: path.to_owned(),

@@ -7,12 +7,13 @@ use std::path::Path;
 
 use crate::config::{Changes, ConfigError, NewLayer, derive};
 use crate::copy::select;
-use crate::digest::{Digest, Hasher};
+use crate::digest::Hasher;
 use crate::document::{Descriptor, Document, DocumentError, Platform};
 use crate::media::{self, Compression, MediaType};
 use crate::name::Name;
 use crate::place::{As, Place, PlaceError, bytes_body, read_config};
 use crate::store::{Staged, canonical};
+use crate::unpack::Layer;
 
 pub use tree::TreeOptions;
 
@@ -88,17 +89,6 @@ impl Default for ImportOptions {
     }
 }
 
-/// A layer in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewBlob {
-    /// The digest of its tar without compression.
-    pub diff_id: Digest,
-    /// The digest of the file.
-    pub digest: Digest,
-    /// The length of the file, in bytes.
-    pub size: u64,
-}
-
 /// Writes a tree as a layer, compressed with gzip. The same tree with the same options is the same bytes. Blocks the thread.
 ///
 /// # Errors
@@ -108,14 +98,14 @@ pub fn write_layer(
     tree: &Path,
     out: impl Write,
     options: &TreeOptions,
-) -> Result<NewBlob, ImportError> {
+) -> Result<Layer, ImportError> {
     let out = Hashing::new(io::BufWriter::with_capacity(crate::place::PIECE, out));
     // Without a name and a time in its header, as flate2 leaves it.
     let encoder = flate2::write::GzEncoder::new(out, flate2::Compression::new(GZIP_LEVEL));
     let inner = tree::write(tree, Hashing::new(encoder), options)?;
     let mut out = inner.inner.finish().map_err(ImportError::Write)?;
     out.flush().map_err(ImportError::Write)?;
-    Ok(NewBlob {
+    Ok(Layer {
         diff_id: inner.hasher.finish(),
         size: out.hasher.length(),
         digest: out.hasher.finish(),

@@ -2,8 +2,8 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use super::archive::MalformedReason;
 use crate::digest::DigestError;
+use crate::tar_reader::MalformedReason;
 
 /// The name of an entry as people can read it: what is not printable is escaped, what is long is cut.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! its diff id, however many images share it; mounting a chain of them is for who runs containers. Layers come from
 //! anywhere, so an archive is read and written as if somebody made it to do harm:
 //!
-//! - It is read as a stream ([`archive`]), decompressed, hashed and written at the same time, in a few fixed
+//! - It is read as a stream ([`crate::tar_reader`]), decompressed, hashed and written at the same time, in a few fixed
 //!   buffers. What is larger than its bound is refused before it is written.
 //! - Names are judged as bytes first: those that leave the layer are refused. Then every step on the file system is
 //!   relative to an open directory below the layer's root and goes through no link, so that even a name that was
@@ -15,7 +15,6 @@
 //! What lower layers have is hidden as overlayfs wants it: a whiteout is a character device 0:0, an opaque directory has
 //! an extended attribute.
 
-pub mod archive;
 mod error;
 mod layers;
 mod name;

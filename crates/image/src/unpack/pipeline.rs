@@ -21,7 +21,6 @@ use std::{
 
 use super::{
     Layer, Report,
-    archive::Archive,
     error::UnpackError,
     settings::{Limits, Settings},
     tree::Tree,
@@ -30,6 +29,7 @@ use crate::{
     compression::{decoder, sniffed},
     digest::Check,
     media::Compression,
+    tar_reader::Archive,
 };
 
 /// Bytes in a buffer, and how many buffers there are for a layer.

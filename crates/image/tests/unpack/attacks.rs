@@ -3,9 +3,8 @@
 
 use std::{fs, os::unix::fs::MetadataExt};
 
-use mosaic_image::unpack::{
-    Limits, Refusal, Settings, Special, UnpackError, archive::MalformedReason,
-};
+use mosaic_image::tar_reader::MalformedReason;
+use mosaic_image::unpack::{Limits, Refusal, Settings, Special, UnpackError};
 
 use crate::{
     Bench, is_root,

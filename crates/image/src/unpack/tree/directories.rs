@@ -22,8 +22,8 @@ use rustix::{
 };
 
 use super::Failure;
+use crate::tar_reader::Time;
 use crate::unpack::{
-    archive::Time,
     error::Refusal,
     remove::{DIRECTORY, remove},
     settings::{Marks, Ownership},

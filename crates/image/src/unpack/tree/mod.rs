@@ -25,11 +25,11 @@ use rustix::{
 use self::directories::{Directories, Directory, is_whiteout, timestamps};
 use super::{
     Report,
-    archive::{Archive, ArchiveError, Entry, Kind, Sparse},
     error::{EntryName, Refusal, UnpackError},
     name::{self, Meaning, is_allowed_xattr, split},
     settings::{Ownership, Settings, Special},
 };
+use crate::tar_reader::{Archive, Entry, Kind, Sparse, TarError};
 
 /// The longest name and value of an extended attribute that the kernel takes.
 const MAX_XATTR_NAME: usize = 255;
@@ -42,7 +42,7 @@ pub enum Failure {
     Refused(Refusal),
     Io(&'static str, io::Error),
     TooManyEntries(u64),
-    Archive(ArchiveError),
+    Archive(TarError),
 }
 
 impl Failure {
@@ -73,12 +73,12 @@ impl From<Refusal> for Failure {
     }
 }
 
-impl From<ArchiveError> for UnpackError {
-    fn from(error: ArchiveError) -> Self {
+impl From<TarError> for UnpackError {
+    fn from(error: TarError) -> Self {
         match error {
-            ArchiveError::Malformed { offset, reason } => Self::Malformed { offset, reason },
-            ArchiveError::TooManyEntries { bound } => Self::TooManyEntries { bound },
-            ArchiveError::Read(source) => Self::Read(source),
+            TarError::Malformed { offset, reason } => Self::Malformed { offset, reason },
+            TarError::TooManyEntries { bound } => Self::TooManyEntries { bound },
+            TarError::Read(source) => Self::Read(source),
         }
     }
 }

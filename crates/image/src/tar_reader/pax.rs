@@ -190,7 +190,7 @@ fn time(text: &[u8]) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::{Records, time};
-    use crate::unpack::archive::{MalformedReason, Sparse, Time};
+    use crate::tar_reader::{MalformedReason, Sparse, Time};
 
     #[test]
     fn records_are_read_in_turn_and_the_last_of_a_key_counts() {

@@ -110,7 +110,7 @@ pub enum MalformedReason {
 
 /// Why reading stopped.
 #[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
+pub enum TarError {
     /// The bytes are no archive.
     #[error("the archive is malformed before byte {offset}: {reason}")]
     Malformed {
@@ -156,7 +156,7 @@ impl<R: BufRead> Archive<R> {
 
     /// The next entry; what was not read of the one before is skipped. `None` is the archive's end, after which
     /// bytes may follow that mean nothing.
-    pub fn next_entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         let mut records = Records::default();
         let (mut long_path, mut long_link) = (None, None);
         loop {
@@ -175,7 +175,7 @@ impl<R: BufRead> Archive<R> {
             self.headers += 1;
             if self.headers > self.max_headers {
                 let bound = self.max_headers;
-                return Err(ArchiveError::TooManyEntries { bound });
+                return Err(TarError::TooManyEntries { bound });
             }
             match header.kind() {
                 b'x' => {
@@ -195,14 +195,14 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// Data of the present entry that lies ready; empty at its end. What is used of it is to be [consumed](Self::consume).
-    pub fn data(&mut self) -> Result<&[u8], ArchiveError> {
+    pub fn data(&mut self) -> Result<&[u8], TarError> {
         if self.data == 0 {
             return Ok(&[]);
         }
         let offset = self.offset;
-        let bytes = self.from.fill_buf().map_err(ArchiveError::Read)?;
+        let bytes = self.from.fill_buf().map_err(TarError::Read)?;
         if bytes.is_empty() {
-            return Err(ArchiveError::Malformed {
+            return Err(TarError::Malformed {
                 offset,
                 reason: MalformedReason::Truncated,
             });
@@ -229,7 +229,7 @@ impl<R: BufRead> Archive<R> {
         records: Records,
         long_path: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
-    ) -> Result<Entry, ArchiveError> {
+    ) -> Result<Entry, TarError> {
         let path = long_path.or(records.path).unwrap_or_else(|| header.path());
         let kind = match header.kind() {
             // Before POSIX, directories were files with a slash at their end.
@@ -292,7 +292,7 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// The whole map of an old GNU sparse file, whose later parts stand in blocks after the header.
-    fn old_sparse(&mut self, header: &Header<'_>) -> Result<(Vec<Sparse>, u64), ArchiveError> {
+    fn old_sparse(&mut self, header: &Header<'_>) -> Result<(Vec<Sparse>, u64), TarError> {
         let (mut segments, mut more, real_size) = self.check(header.sparse())?;
         // These blocks stand before the data and are not part of its size.
         while more {
@@ -310,7 +310,7 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// The map that stands before the data: a count and so many offsets and lengths, one a line, padded to a block.
-    fn sparse_in_data(&mut self) -> Result<Vec<Sparse>, ArchiveError> {
+    fn sparse_in_data(&mut self) -> Result<Vec<Sparse>, TarError> {
         let mut block = [0; BLOCK];
         let (mut line, mut numbers, mut count) = (Vec::new(), Vec::new(), None::<usize>);
         loop {
@@ -349,7 +349,7 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// The body of a header that is about the next one.
-    fn special(&mut self, header: &Header<'_>) -> Result<Vec<u8>, ArchiveError> {
+    fn special(&mut self, header: &Header<'_>) -> Result<Vec<u8>, TarError> {
         let size = self.check(header.size())?;
         if size > MAX_SPECIAL {
             return Err(self.malformed(MalformedReason::Special));
@@ -357,7 +357,7 @@ impl<R: BufRead> Archive<R> {
         self.expect_data(size)?;
         let mut body = Vec::new();
         let read = (&mut self.from).take(size).read_to_end(&mut body);
-        read.map_err(ArchiveError::Read)?;
+        read.map_err(TarError::Read)?;
         self.offset += body.len() as u64;
         if (body.len() as u64) < size {
             return Err(self.malformed(MalformedReason::Truncated));
@@ -367,7 +367,7 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// Sets how much data follows the header that was read.
-    fn expect_data(&mut self, size: u64) -> Result<(), ArchiveError> {
+    fn expect_data(&mut self, size: u64) -> Result<(), TarError> {
         if i64::try_from(size).is_err() {
             return Err(self.malformed(MalformedReason::Number));
         }
@@ -376,10 +376,10 @@ impl<R: BufRead> Archive<R> {
         Ok(())
     }
 
-    fn skip_rest(&mut self) -> Result<(), ArchiveError> {
+    fn skip_rest(&mut self) -> Result<(), TarError> {
         let mut rest = self.data.saturating_add(self.padding);
         while rest > 0 {
-            let bytes = self.from.fill_buf().map_err(ArchiveError::Read)?;
+            let bytes = self.from.fill_buf().map_err(TarError::Read)?;
             if bytes.is_empty() {
                 // Programs exist that leave the padding of the last entry out.
                 if rest <= self.padding {
@@ -397,8 +397,8 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// Reads a block; `false` is a proper end.
-    fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, ArchiveError> {
-        if self.from.fill_buf().map_err(ArchiveError::Read)?.is_empty() {
+    fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, TarError> {
+        if self.from.fill_buf().map_err(TarError::Read)?.is_empty() {
             return Ok(false);
         }
         self.from
@@ -408,21 +408,21 @@ impl<R: BufRead> Archive<R> {
         Ok(true)
     }
 
-    fn cut(&self, error: io::Error) -> ArchiveError {
+    fn cut(&self, error: io::Error) -> TarError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => self.malformed(MalformedReason::Truncated),
-            _ => ArchiveError::Read(error),
+            _ => TarError::Read(error),
         }
     }
 
-    fn malformed(&self, reason: MalformedReason) -> ArchiveError {
-        ArchiveError::Malformed {
+    fn malformed(&self, reason: MalformedReason) -> TarError {
+        TarError::Malformed {
             offset: self.offset,
             reason,
         }
     }
 
-    fn check<T>(&self, result: Result<T, MalformedReason>) -> Result<T, ArchiveError> {
+    fn check<T>(&self, result: Result<T, MalformedReason>) -> Result<T, TarError> {
         result.map_err(|reason| self.malformed(reason))
     }
 }
