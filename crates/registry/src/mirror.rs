@@ -20,7 +20,7 @@ use futures::{StreamExt, TryStreamExt};
 use http::{Response, StatusCode, header};
 use mosaic_image::document::Descriptor;
 use mosaic_image::place::{Place, PlaceError};
-use mosaic_image::{Digest, Document, MediaType, Name};
+use mosaic_image::{Digest, Document, MediaType, Name, Reference};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -28,7 +28,7 @@ use crate::blobs::{Blobs, ByteStream, UploadId};
 use crate::metadata::record::{ManifestRecord, Reference as Named};
 use crate::metadata::{Commit, MetadataError, Source, keys, parse};
 use crate::registry::Registry;
-use crate::server::{ApiError, Body, Call, Code, Reference, STALE, referrer, stream_answer};
+use crate::server::{ApiError, Body, Call, Code, STALE, referrer, stream_answer};
 
 /// A part of the registry that is another registry's.
 #[derive(Clone)]
@@ -132,12 +132,8 @@ impl Call<'_> {
         let invalid = |error: mosaic_image::NameError| ApiError::bad(Code::NameInvalid, error);
         let repository = repository.parse().map_err(invalid)?;
         let (tag, digest) = match reference {
-            Reference::Tag(tag) => (Some(tag.parse().map_err(invalid)?), None),
+            Reference::Tag(tag) => (Some(tag.clone()), None),
             Reference::Digest(digest) => (None, Some(digest.clone())),
-            Reference::Invalid(text) => {
-                let message = format!("there is no manifest {text}");
-                return Err(ApiError::missing(Code::ManifestUnknown, message));
-            }
         };
         Name::new(Some(&mirror.registry), repository, tag, digest).map_err(invalid)
     }
@@ -155,7 +151,6 @@ impl Call<'_> {
         let _turn = turn.lock().await;
         let metadata = &self.registry.0.metadata;
         let kept = match reference {
-            Reference::Invalid(_) => return Ok(None),
             Reference::Digest(digest) => {
                 if metadata.manifest(self.repository, digest).await?.is_some() {
                     return Ok(None);
@@ -163,7 +158,7 @@ impl Call<'_> {
                 false
             }
             Reference::Tag(tag) => {
-                let stored = metadata.tag(self.repository, tag).await?;
+                let stored = metadata.tag(self.repository, tag.as_str()).await?;
                 let checked = stored.as_ref().and_then(|tag| tag.value.checked);
                 let age = checked.map(|at| metadata.now().saturating_sub(at));
                 if age.is_some_and(|age| age < mirror.expiry.as_secs()) {
@@ -195,7 +190,7 @@ impl Call<'_> {
     ) -> Result<Option<&'static str>, ApiError> {
         if let (Reference::Tag(tag), true) = (reference, kept) {
             let metadata = &self.registry.0.metadata;
-            metadata.remove_tag(self.repository, tag).await?;
+            metadata.remove_tag(self.repository, tag.as_str()).await?;
         }
         Ok(None)
     }
@@ -210,7 +205,6 @@ impl Call<'_> {
         let (digest, tag) = match reference {
             Reference::Digest(digest) => (digest, None),
             Reference::Tag(tag) => (document.digest(), Some(tag.as_str())),
-            Reference::Invalid(_) => return Ok(()),
         };
         let source = Source::Bytes(document.bytes());
         metadata.keep(digest, record.size, source, None).await?;

@@ -3,13 +3,15 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use mosaic_image::{DigestError, DocumentError};
 use mosaic_store::StoreError;
+use serde::Serialize;
 
 use super::body::{Body, full};
 use crate::blobs::BlobsError;
 use crate::metadata::MetadataError;
 
 /// The codes of the distribution-spec, and those that Docker adds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum Code {
     BlobUnknown,
     BlobUploadInvalid,
@@ -24,6 +26,7 @@ pub(crate) enum Code {
     Unauthorized,
     Denied,
     Unsupported,
+    #[serde(rename = "TOOMANYREQUESTS")]
     TooManyRequests,
     /// Docker's, for a tag that is none.
     TagInvalid,
@@ -33,31 +36,6 @@ pub(crate) enum Code {
     Unknown,
     /// Docker's, for what may work in a while.
     Unavailable,
-}
-
-impl Code {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::BlobUnknown => "BLOB_UNKNOWN",
-            Self::BlobUploadInvalid => "BLOB_UPLOAD_INVALID",
-            Self::BlobUploadUnknown => "BLOB_UPLOAD_UNKNOWN",
-            Self::DigestInvalid => "DIGEST_INVALID",
-            Self::ManifestBlobUnknown => "MANIFEST_BLOB_UNKNOWN",
-            Self::ManifestInvalid => "MANIFEST_INVALID",
-            Self::ManifestUnknown => "MANIFEST_UNKNOWN",
-            Self::NameInvalid => "NAME_INVALID",
-            Self::NameUnknown => "NAME_UNKNOWN",
-            Self::SizeInvalid => "SIZE_INVALID",
-            Self::Unauthorized => "UNAUTHORIZED",
-            Self::Denied => "DENIED",
-            Self::Unsupported => "UNSUPPORTED",
-            Self::TooManyRequests => "TOOMANYREQUESTS",
-            Self::TagInvalid => "TAG_INVALID",
-            Self::PaginationNumberInvalid => "PAGINATION_NUMBER_INVALID",
-            Self::Unknown => "UNKNOWN",
-            Self::Unavailable => "UNAVAILABLE",
-        }
-    }
 }
 
 /// An answer that says no.
@@ -99,7 +77,7 @@ impl ApiError {
             tracing::warn!(status = %self.status, message = self.message, "a request failed");
         }
         let body = serde_json::json!({
-            "errors": [{ "code": self.code.as_str(), "message": self.message, "detail": null }],
+            "errors": [{ "code": self.code, "message": self.message, "detail": null }],
         });
         let mut response = Response::new(full(body.to_string()));
         *response.status_mut() = self.status;

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use mosaic_image::document::{DEPTH_MAX, SIZE_MAX};
-use mosaic_image::{Descriptor, Digest, Document, DocumentKind, Hasher};
+use mosaic_image::{Descriptor, Digest, Document, DocumentKind, Hasher, Reference};
 
 use super::blobs::named_by;
 use super::body::{answer, collect, empty, stream};
 use super::error::{ApiError, Code};
-use super::route::{Reference, parameters};
+use super::route::parameters;
 use super::{Answer, CONTENT_DIGEST, Call, set};
 use crate::access::{Action, namespace};
 use crate::blobs::ByteStream;
@@ -29,6 +29,20 @@ impl Call<'_> {
         ApiError::missing(Code::ManifestUnknown, message)
     }
 
+    /// The tag or digest that is written in a path. By what is neither there is no manifest, and there will be none.
+    pub(super) fn reference(&self, text: &str) -> Result<Reference, ApiError> {
+        text.parse().map_err(|_| {
+            if self.head.method != Method::PUT {
+                return self.manifest_unknown(text);
+            }
+            let (code, what) = match text.contains(':') {
+                true => (Code::DigestInvalid, "digest"),
+                false => (Code::TagInvalid, "tag"),
+            };
+            ApiError::bad(code, format_args!("{text:?} is not a {what}"))
+        })
+    }
+
     /// `GET` and `HEAD`. What is stored is given, whatever the client would rather have: conversions would have another
     /// digest, and clients look at the type of what they get.
     pub(super) async fn get_manifest(&self, reference: &Reference) -> Answer {
@@ -36,8 +50,8 @@ impl Call<'_> {
         let metadata = &self.registry.0.metadata;
         let digest = match reference {
             Reference::Digest(digest) => digest.clone(),
-            Reference::Invalid(text) => return Err(self.manifest_unknown(text)),
             Reference::Tag(tag) => {
+                let tag = tag.as_str();
                 let stored = metadata.tag(self.repository, tag).await?;
                 let stored = stored.ok_or_else(|| self.manifest_unknown(tag))?;
                 let digest = stored.value.digest.clone();
@@ -138,15 +152,7 @@ impl Call<'_> {
         document: &Document,
     ) -> Result<(Digest, Vec<String>), ApiError> {
         match reference {
-            Reference::Tag(tag) => Ok((document.digest().clone(), vec![tag])),
-            Reference::Invalid(text) if text.contains(':') => {
-                let message = format!("{text:?} is not a digest");
-                Err(ApiError::bad(Code::DigestInvalid, message))
-            }
-            Reference::Invalid(text) => {
-                let message = format!("{text:?} is not a tag");
-                Err(ApiError::bad(Code::TagInvalid, message))
-            }
+            Reference::Tag(tag) => Ok((document.digest().clone(), vec![tag.to_string()])),
             Reference::Digest(digest) => {
                 let mut hasher = Hasher::new(digest.algorithm())?;
                 hasher.update(document.bytes());
@@ -171,9 +177,8 @@ impl Call<'_> {
     pub(super) async fn delete_manifest(&self, reference: Reference) -> Answer {
         let metadata = &self.registry.0.metadata;
         let digest = match reference {
-            Reference::Invalid(text) => return Err(self.manifest_unknown(text)),
             Reference::Tag(tag) => {
-                return match metadata.remove_tag(self.repository, &tag).await? {
+                return match metadata.remove_tag(self.repository, tag.as_str()).await? {
                     true => Ok(answer(StatusCode::ACCEPTED, empty())),
                     false => Err(self.manifest_unknown(tag)),
                 };

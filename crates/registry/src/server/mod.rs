@@ -20,7 +20,6 @@ pub(crate) use self::body::{answer, full};
 use self::body::{empty, incoming, stream};
 pub(crate) use self::error::{ApiError, Code};
 pub(crate) use self::manifests::{STALE, referrer};
-pub(crate) use self::route::Reference;
 use self::route::{Resource, Route, route};
 use crate::access::{Action, Decision, Identity};
 use crate::blobs::ByteStream;
@@ -208,11 +207,14 @@ impl Call<'_> {
         match resource {
             Resource::Tags => self.tags().await,
             Resource::Referrers(subject) => self.referrers(&subject).await,
-            Resource::Manifest(reference) if reads => self.get_manifest(&reference).await,
-            Resource::Manifest(reference) if *method == Method::PUT => {
-                self.put_manifest(reference, body).await
+            Resource::Manifest(text) => {
+                let reference = self.reference(&text)?;
+                match *method {
+                    Method::PUT => self.put_manifest(reference, body).await,
+                    _ if reads => self.get_manifest(&reference).await,
+                    _ => self.delete_manifest(reference).await,
+                }
             }
-            Resource::Manifest(reference) => self.delete_manifest(reference).await,
             Resource::Blob(digest) if reads => self.get_blob(&digest).await,
             Resource::Blob(digest) => self.delete_blob(&digest).await,
             Resource::Uploads => self.start_upload(body).await,

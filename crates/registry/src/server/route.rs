@@ -1,6 +1,6 @@
 //! Which endpoint a path is (distribution-spec, "Endpoints").
 
-use mosaic_image::{Digest, Repository, Tag, digest};
+use mosaic_image::{Digest, Repository, digest};
 use percent_encoding::percent_decode_str;
 
 use super::error::{ApiError, Code};
@@ -22,19 +22,11 @@ pub(crate) enum Route {
 pub(crate) enum Resource {
     Tags,
     Referrers(Digest),
-    Manifest(Reference),
+    /// By what is written there: a tag or a digest, as a rule.
+    Manifest(String),
     Blob(Digest),
     Uploads,
     Upload(UploadId),
-}
-
-/// How a manifest is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reference {
-    Tag(String),
-    Digest(Digest),
-    /// By what is neither: there is no such manifest, and there will not be.
-    Invalid(String),
 }
 
 fn decoded(text: &str) -> Result<String, ApiError> {
@@ -62,7 +54,7 @@ pub(crate) fn route(path: &str) -> Result<Option<Route>, ApiError> {
     let (name, resource) = match rest.rsplit_once('/') {
         Some((name, "tags")) if last == "list" => (name, Resource::Tags),
         Some((name, "referrers")) => (name, Resource::Referrers(digest::parse(&last)?)),
-        Some((name, "manifests")) => (name, Resource::Manifest(reference(last))),
+        Some((name, "manifests")) => (name, Resource::Manifest(last)),
         Some((name, "blobs")) if last == "uploads" => (name, Resource::Uploads),
         Some((name, "blobs")) => (name, Resource::Blob(digest::parse(&last)?)),
         Some((name, "uploads")) => match name.strip_suffix("/blobs") {
@@ -83,16 +75,6 @@ pub(crate) fn route(path: &str) -> Result<Option<Route>, ApiError> {
         .parse()
         .map_err(|error| ApiError::bad(Code::NameInvalid, error))?;
     Ok(Some(Route::In(repository.as_str().into(), resource)))
-}
-
-fn reference(text: String) -> Reference {
-    if let Ok(digest) = digest::parse(&text) {
-        return Reference::Digest(digest);
-    }
-    match text.parse::<Tag>() {
-        Ok(_) => Reference::Tag(text),
-        Err(_) => Reference::Invalid(text),
-    }
 }
 
 /// A parameter of a query; the first of several.
@@ -176,20 +158,17 @@ mod tests {
         assert_eq!(found("/v2/"), Route::Base);
         assert_eq!(
             found(&format!("/v2/blobs/uploads/blobs/{DIGEST}")),
-            of("blobs/uploads", Resource::Blob(digest.clone()))
+            of("blobs/uploads", Resource::Blob(digest))
         );
         assert_eq!(
             found("/v2/a/manifests/manifests/latest"),
-            of(
-                "a/manifests",
-                Resource::Manifest(Reference::Tag("latest".into()))
-            )
+            of("a/manifests", Resource::Manifest("latest".into()))
         );
         assert_eq!(
             found(
                 "/v2/a/manifests/sha256%3Ae3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
             ),
-            of("a", Resource::Manifest(Reference::Digest(digest)))
+            of("a", Resource::Manifest(DIGEST.into()))
         );
         assert_eq!(
             found("/v2/a/b/blobs/uploads/"),
@@ -219,9 +198,6 @@ mod tests {
         ] {
             assert!(!matches!(route(path), Ok(Some(_))), "{path}");
         }
-        let invalid = found("/v2/a/manifests/.INVALID");
-        let invalid_reference = Resource::Manifest(Reference::Invalid(".INVALID".into()));
-        assert_eq!(invalid, Route::In("a".into(), invalid_reference));
     }
 
     #[test]

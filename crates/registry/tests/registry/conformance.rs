@@ -54,7 +54,7 @@ async fn pull() {
     let path = format!("/v2/{R}/manifests/sha256:totallywrong");
     let kind = [("content-type", media::OCI_MANIFEST)];
     let refused = server.send("PUT", &path, &kind, "blablabla").await;
-    refused.fails(400, "MANIFEST_INVALID");
+    refused.fails(400, "DIGEST_INVALID");
 }
 
 #[tokio::test]
