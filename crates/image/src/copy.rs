@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 
-use crate::config;
 use crate::document::{Descriptor, Document, Platform};
-use crate::media::DocumentKind;
 use crate::name::Name;
-use crate::place::{As, Body, Place, PlaceError, closure};
+use crate::place::{As, Body, Place, PlaceError, closure, find};
 
 /// How often something that may succeed later is tried.
 const TRIES: u32 = 4;
@@ -93,13 +91,7 @@ pub async fn copy(
     options: &CopyOptions,
 ) -> Result<Copied, PlaceError> {
     let _reading = from.hold().await?;
-    let root = again(|| from.resolve(source))
-        .await?
-        .ok_or_else(|| not_found(from, source))?;
-    let root = match &options.platform {
-        Some(platform) => select(from, source, root, platform).await?,
-        None => root,
-    };
+    let root = find(from, source, options.platform.as_ref()).await?;
     let _writing = to.hold().await?;
     let mut copied = copy_document(from, source, to, target, root, As::Root, options).await?;
     if options.referrers {
@@ -112,44 +104,6 @@ pub async fn copy(
         }
     }
     Ok(copied)
-}
-
-fn not_found(place: &dyn Place, name: &Name) -> PlaceError {
-    PlaceError::NotFound {
-        what: name.to_string(),
-        place: place.describe(),
-    }
-}
-
-/// Of an index the image for a platform; an image as it is.
-///
-/// # Errors
-///
-/// When the index has none for it.
-pub async fn select(
-    place: &dyn Place,
-    name: &Name,
-    root: Document,
-    platform: &Platform,
-) -> Result<Document, PlaceError> {
-    let mut document = root;
-    // An index may name another, which closure() bounds the same way.
-    for _ in 0..crate::document::DEPTH_MAX {
-        if document.kind() == DocumentKind::Manifest {
-            return Ok(document);
-        }
-        let chosen =
-            config::choose(document.manifests(), platform).ok_or_else(|| PlaceError::NotFound {
-                what: format!(
-                    "an image of {name} for {}/{}",
-                    platform.os(),
-                    platform.architecture()
-                ),
-                place: place.describe(),
-            })?;
-        document = again(|| place.document(name, chosen)).await?;
-    }
-    Err(PlaceError::Unfit(format!("{name} nests too many indexes")))
 }
 
 async fn copy_document(

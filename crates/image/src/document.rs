@@ -201,6 +201,38 @@ impl Document {
         })
     }
 
+    /// The manifest of an image, in OCI's form or in Docker's (which has no annotations). The same parts are the same
+    /// bytes.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many layers.
+    pub fn image<'a>(
+        docker: bool,
+        config: &Descriptor,
+        layers: impl IntoIterator<Item = &'a Descriptor>,
+        annotations: &BTreeMap<&str, String>,
+    ) -> Result<Self, DocumentError> {
+        let media_type = match docker {
+            true => media::DOCKER_MANIFEST,
+            false => media::OCI_MANIFEST,
+        };
+        let layers: Vec<&Descriptor> = layers.into_iter().collect();
+        let mut manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers,
+        });
+        if !annotations.is_empty()
+            && let Some(fields) = manifest.as_object_mut()
+        {
+            fields.insert("annotations".to_owned(), serde_json::json!(annotations));
+        }
+        let bytes =
+            crate::store::canonical(&manifest).map_err(|error| DocumentError::Malformed {
+                reason: error.to_string(),
+            })?;
+        Self::parse(Some(media_type), bytes)
+    }
+
     /// Reads the document that a descriptor names, and holds it to the descriptor's digest, size and type.
     ///
     /// # Errors
@@ -327,9 +359,18 @@ impl Document {
     }
 }
 
-/// Whether a layer is to be had from its own `urls` only.
+/// The descriptor of these bytes.
 #[must_use]
-pub fn is_elsewhere(descriptor: &Descriptor) -> bool {
+pub fn describe(media_type: &str, bytes: &[u8]) -> Descriptor {
+    Descriptor::new(
+        MediaType::from(media_type),
+        bytes.len() as u64,
+        digest::sha256(bytes),
+    )
+}
+
+/// Whether a layer is to be had from its own `urls` only.
+fn is_elsewhere(descriptor: &Descriptor) -> bool {
     media::is_foreign(descriptor.media_type().as_ref())
         && descriptor
             .urls()

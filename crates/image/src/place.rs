@@ -14,8 +14,10 @@ use futures::{StreamExt, TryStreamExt};
 use tokio_util::io::ReaderStream;
 
 use crate::config::{self, Config, ConfigError};
+use crate::copy::again;
 use crate::digest::{Check, DigestError};
-use crate::document::{Descriptor, Document, DocumentError};
+use crate::document::{DEPTH_MAX, Descriptor, Document, DocumentError, Platform};
+use crate::media::DocumentKind;
 use crate::name::Name;
 pub use crate::walk::Closure;
 use crate::walk::Walk;
@@ -305,6 +307,39 @@ pub async fn read_config(
     Ok(config)
 }
 
+/// The document that a name stands for; of an index, with a platform, the image for that.
+///
+/// # Errors
+///
+/// When there is none.
+pub async fn find(
+    place: &dyn Place,
+    name: &Name,
+    platform: Option<&Platform>,
+) -> Result<Document, PlaceError> {
+    let not_found = |what| PlaceError::NotFound {
+        what,
+        place: place.describe(),
+    };
+    let root = again(|| place.resolve(name)).await?;
+    let mut document = root.ok_or_else(|| not_found(name.to_string()))?;
+    let Some(platform) = platform else {
+        return Ok(document);
+    };
+    // An index may name another, which closure() bounds the same way.
+    for _ in 0..DEPTH_MAX {
+        if document.kind() == DocumentKind::Manifest {
+            return Ok(document);
+        }
+        let chosen = config::choose(document.manifests(), platform).ok_or_else(|| {
+            let (os, architecture) = (platform.os(), platform.architecture());
+            not_found(format!("an image of {name} for {os}/{architecture}"))
+        })?;
+        document = again(|| place.document(name, chosen)).await?;
+    }
+    Err(PlaceError::Unfit(format!("{name} nests too many indexes")))
+}
+
 /// Follows a document to all that it names.
 ///
 /// # Errors
@@ -317,7 +352,7 @@ pub async fn closure(
 ) -> Result<Closure, PlaceError> {
     let mut walk = Walk::new(name, root);
     while let Some(part) = walk.next_part()? {
-        walk.enter(crate::copy::again(|| place.document(name, &part)).await?);
+        walk.enter(again(|| place.document(name, &part)).await?);
     }
     Ok(walk.finish())
 }

@@ -1,5 +1,6 @@
 //! Images from a tar.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::config::{self, Config};
 use crate::copy::{Outcome, Progress, Silent};
 use crate::digest::DigestError;
 use crate::document::{self, Descriptor, Document, LAYERS_MAX};
-use crate::media::{self, MediaType};
+use crate::media::MediaType;
 use crate::name::Name;
 use crate::place::{As, Place, PlaceError};
 use crate::store::{name_of, without_names};
@@ -247,16 +248,13 @@ fn docker_image(spool: &Spool, image: &DockerImage, bytes_max: u64) -> Result<Fo
             layers: paths.len(),
         }));
     }
-    let manifest = serde_json::json!({
-        "schemaVersion": 2,
-        "mediaType": media::OCI_MANIFEST,
-        "config": Descriptor::new(MediaType::ImageConfig, kept.size, kept.digest.clone()),
-        "layers": layers,
-    });
-    let document = Document::parse(Some(media::OCI_MANIFEST), manifest.to_string().into_bytes())
-        .map_err(|source| ArchiveError::Document {
-            entry: "manifest.json".to_owned(),
-            source,
+    let config = Descriptor::new(MediaType::ImageConfig, kept.size, kept.digest.clone());
+    let document =
+        Document::image(false, &config, &layers, &BTreeMap::new()).map_err(|source| {
+            ArchiveError::Document {
+                entry: "manifest.json".to_owned(),
+                source,
+            }
         })?;
     let names = image
         .repo_tags

@@ -30,8 +30,8 @@ use crate::place::PlaceError;
 
 pub(crate) const MISSING: &str = "missing.json";
 /// Annotations of an image that was saved without what its base has (image-spec, annotations.md).
-const BASE_NAME: &str = "org.opencontainers.image.base.name";
-const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+pub(crate) const BASE_NAME: &str = "org.opencontainers.image.base.name";
+pub(crate) const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
 /// Why an image could not be saved or loaded.
 #[derive(Debug, thiserror::Error)]

@@ -12,12 +12,12 @@ use super::{
     blob_entry,
 };
 use crate::config;
-use crate::copy::{Outcome, Progress, Silent, select};
+use crate::copy::{Outcome, Progress, Silent};
 use crate::digest::{Check, Digest};
 use crate::document::{Descriptor, Document, Platform};
 use crate::media::{self, DocumentKind, MediaType};
 use crate::name::Name;
-use crate::place::{Closure, Place, PlaceError, closure};
+use crate::place::{Closure, Place, PlaceError, closure, find};
 use crate::store;
 
 /// How images are saved.
@@ -105,17 +105,7 @@ async fn image(
     name: &Name,
     platform: Option<&Platform>,
 ) -> Result<Image, ArchiveError> {
-    let root = place
-        .resolve(name)
-        .await?
-        .ok_or_else(|| PlaceError::NotFound {
-            what: name.to_string(),
-            place: place.describe(),
-        })?;
-    let root = match platform {
-        Some(platform) => select(place, name, root, platform).await?,
-        None => root,
-    };
+    let root = find(place, name, platform).await?;
     let all = closure(place, name, root.clone()).await?;
     Ok(Image {
         name: name.clone(),

@@ -2,17 +2,18 @@
 
 mod tree;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::archive::{BASE_DIGEST, BASE_NAME};
 use crate::config::{Changes, ConfigError, NewLayer, derive};
-use crate::copy::select;
 use crate::digest::Hasher;
-use crate::document::{Descriptor, Document, DocumentError, Platform};
+use crate::document::{Descriptor, Document, DocumentError, Platform, describe};
 use crate::media::{self, Compression, MediaType};
 use crate::name::Name;
-use crate::place::{As, Place, PlaceError, bytes_body, read_config};
-use crate::store::{Staged, canonical};
+use crate::place::{As, Place, PlaceError, bytes_body, find, read_config};
+use crate::store::Staged;
 use crate::unpack::Layer;
 
 pub use tree::TreeOptions;
@@ -190,14 +191,18 @@ pub async fn import(
     } else {
         media::OCI_CONFIG
     };
-    let config_descriptor = Descriptor::new(
-        MediaType::from(config_type),
-        config.len() as u64,
-        crate::digest::sha256(&config),
-    );
+    let config_descriptor = describe(config_type, &config);
     into.write(name, &config_descriptor, bytes_body(config))
         .await?;
-    let document = manifest(docker, &config_descriptor, base.as_ref(), &descriptor)?;
+    let mut annotations = BTreeMap::new();
+    // Docker's manifests have none.
+    if let Some(base) = base.as_ref().filter(|_| !docker) {
+        annotations.insert(BASE_NAME, base.name.normal().to_string());
+        annotations.insert(BASE_DIGEST, base.document.digest().to_string());
+    }
+    let lower = base.iter().flat_map(|base| base.document.layers());
+    let layers = lower.chain([&descriptor]);
+    let document = Document::image(docker, &config_descriptor, layers, &annotations)?;
     into.put(name, &document, As::Root).await?;
     Ok(document)
 }
@@ -215,14 +220,7 @@ impl Base {
         target: &Name,
         platform: &Platform,
     ) -> Result<Self, PlaceError> {
-        let document = place
-            .resolve(base)
-            .await?
-            .ok_or_else(|| PlaceError::NotFound {
-                what: base.to_string(),
-                place: place.describe(),
-            })?;
-        let document = select(place, base, document, platform).await?;
+        let document = find(place, base, Some(platform)).await?;
         let config = read_config(place, base, &document).await?;
         for blob in document.blobs() {
             if !place.has(target, blob).await? && !place.mount(target, base, blob).await? {
@@ -238,39 +236,4 @@ impl Base {
             config,
         })
     }
-}
-
-fn manifest(
-    docker: bool,
-    config: &Descriptor,
-    base: Option<&Base>,
-    layer: &Descriptor,
-) -> Result<Document, ImportError> {
-    let layers: Vec<&Descriptor> = base
-        .iter()
-        .flat_map(|base| base.document.layers())
-        .chain([layer])
-        .collect();
-    let media_type = if docker {
-        media::DOCKER_MANIFEST
-    } else {
-        media::OCI_MANIFEST
-    };
-    let mut manifest = serde_json::json!({
-        "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers,
-    });
-    // Docker's manifests have no annotations.
-    if let Some(base) = base.filter(|_| !docker)
-        && let Some(fields) = manifest.as_object_mut()
-    {
-        let annotations = serde_json::json!({
-            "org.opencontainers.image.base.digest": base.document.digest(),
-            "org.opencontainers.image.base.name": base.name.normal().to_string(),
-        });
-        fields.insert("annotations".to_owned(), annotations);
-    }
-    let bytes = canonical(&manifest).map_err(|error| DocumentError::Malformed {
-        reason: error.to_string(),
-    })?;
-    Ok(Document::parse(Some(media_type), bytes)?)
 }

@@ -4,11 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use mosaic_image::config::{Changes, NewLayer, derive, host_platform};
+pub use mosaic_image::document::describe;
 use mosaic_image::place::bytes_body;
-use mosaic_image::{
-    As, Compression, Descriptor, Document, Layout, MediaType, Name, Place, digest, media,
-};
-use serde_json::json;
+use mosaic_image::{As, Compression, Descriptor, Document, Layout, Name, Place, digest, media};
 
 pub fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -26,15 +24,10 @@ pub fn layer(path: &str, content: &[u8]) -> Vec<u8> {
 
 /// Bytes that do not compress.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    })
-    .take(length)
-    .collect()
+    let mut random = fastrand::Rng::with_seed(seed);
+    std::iter::repeat_with(|| random.u8(..))
+        .take(length)
+        .collect()
 }
 
 /// An image of these layers' tars, gzipped, with its blobs.
@@ -72,23 +65,10 @@ pub fn image(layers: &[Vec<u8>]) -> Image {
     )
     .unwrap();
     let config_descriptor = describe(media::OCI_CONFIG, &config);
-    let manifest = json!({
-        "schemaVersion": 2, "mediaType": media::OCI_MANIFEST,
-        "config": config_descriptor, "layers": descriptors,
-    });
+    let none = std::collections::BTreeMap::new();
+    let document = Document::image(false, &config_descriptor, &descriptors, &none).unwrap();
     blobs.push((config_descriptor, config));
-    Image {
-        document: Document::parse(None, manifest.to_string().into_bytes()).unwrap(),
-        blobs,
-    }
-}
-
-pub fn describe(media_type: &str, bytes: &[u8]) -> Descriptor {
-    Descriptor::new(
-        MediaType::from(media_type),
-        bytes.len() as u64,
-        digest::sha256(bytes),
-    )
+    Image { document, blobs }
 }
 
 pub async fn put(place: &dyn Place, at: &str, image: &Image) {

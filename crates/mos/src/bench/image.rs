@@ -1,5 +1,6 @@
 //! The measurement of the image registry, beside Debian's `docker-registry`, with skopeo as the client of both.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,8 +9,9 @@ use clap::Args;
 use futures::{StreamExt, TryStreamExt};
 use mosaic_image::config::{Changes, NewLayer, derive, host_platform};
 use mosaic_image::digest::sha256;
+use mosaic_image::document::describe;
 use mosaic_image::place::{As, bytes_body};
-use mosaic_image::{Descriptor, Document, Layout, MediaType, Name, Place, media};
+use mosaic_image::{Descriptor, Document, Layout, Name, Place, media};
 use rand::RngCore;
 use serde_json::json;
 use tempfile::TempDir;
@@ -370,12 +372,7 @@ async fn layer(layout: &Layout, bytes: usize) -> Result<Layer, Failure> {
         .await
         .map_err(|error| Failure::new(format!("cannot make a layer: {error}")))?
         .map_err(|error| Failure::new(format!("cannot make a layer: {error}")))?;
-    let digest = sha256(&content);
-    let descriptor = Descriptor::new(
-        MediaType::from(media::OCI_LAYER_GZIP),
-        content.len() as u64,
-        digest,
-    );
+    let descriptor = describe(media::OCI_LAYER_GZIP, &content);
     let name: Name = unnamed()?;
     layout
         .write(&name, &descriptor, bytes_body(content))
@@ -429,25 +426,12 @@ async fn put(layout: &Layout, name: &str, layers: &[Layer]) -> Result<(), Failur
         "1970-01-01T00:00:00Z",
     )
     .map_err(|error| failed(&error))?;
-    let descriptor = |media_type: &str, bytes: &[u8]| {
-        Descriptor::new(
-            MediaType::from(media_type),
-            bytes.len() as u64,
-            sha256(bytes),
-        )
-    };
-    let config_descriptor = descriptor(media::OCI_CONFIG, &config);
+    let config_descriptor = describe(media::OCI_CONFIG, &config);
     layout
         .write(&name, &config_descriptor, bytes_body(config))
         .await?;
-    let layers: Vec<&Descriptor> = layers.iter().map(|layer| &layer.descriptor).collect();
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": media::OCI_MANIFEST,
-        "config": config_descriptor,
-        "layers": layers,
-    });
-    let document = Document::parse(Some(media::OCI_MANIFEST), manifest.to_string())
+    let layers = layers.iter().map(|layer| &layer.descriptor);
+    let document = Document::image(false, &config_descriptor, layers, &BTreeMap::new())
         .map_err(|error| failed(&error))?;
     layout.put(&name, &document, As::Root).await?;
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use futures::{StreamExt, TryStreamExt};
-use mosaic_image::place::{Listed, closure, read_config};
+use mosaic_image::place::{Listed, closure, find, read_config};
 use mosaic_image::{Descriptor, Document, DocumentKind, Name, Place, PlaceError};
 use mosaic_registry::signature;
 use serde_json::{Value, json};
@@ -126,13 +126,7 @@ fn layer(descriptor: &Descriptor) -> Value {
 pub(super) async fn inspect(args: InspectArgs, places: &Places<'_>) -> Result<(), Failure> {
     let At { place, name } = places.to_read(&args.image).await?;
     let place: &dyn Place = &*place;
-    let root = place
-        .resolve(&name)
-        .await?
-        .ok_or_else(|| PlaceError::NotFound {
-            what: name.to_string(),
-            place: place.describe(),
-        })?;
+    let root = find(place, &name, None).await?;
     let data = summary(&name, &root);
     let all = closure(place, &name, root.clone()).await?;
     let mut images = Vec::new();
