@@ -3,8 +3,9 @@
 use std::{fs, io::Cursor};
 
 use mosaic_image::{
-    Document, Hasher, Name,
+    Document, Name,
     config::Config,
+    digest::sha256,
     tar_reader::Archive,
     unpack::{Layer, Layers, Limits, Settings, Special},
 };
@@ -159,9 +160,7 @@ pub fn layer(data: &[u8]) {
         ..Settings::of_this_process()
     };
     let layers = Layers::open(directory.path().join("layers"), settings).expect("a new directory");
-    let mut hasher = Hasher::sha256();
-    hasher.update(&bytes);
-    let digest = hasher.finish();
+    let digest = sha256(&bytes);
     let layer = Layer {
         size: bytes.len() as u64,
         diff_id: digest.clone(),

@@ -4,6 +4,7 @@
 
 mod archives;
 mod common;
+mod debians;
 mod fake;
 mod imports;
 mod layouts;

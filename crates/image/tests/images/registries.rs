@@ -1,11 +1,9 @@
 //! Registries: Debian's, as one that was written by others, and ones that misbehave.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
-use mosaic_image::copy::Outcome;
+use mosaic_image::copy::{Copied, Outcome};
 use mosaic_image::place::{PlaceError, read_small};
 use mosaic_image::remote::{Credentials, Keyring, RemoteOptions};
 use mosaic_image::{
@@ -14,62 +12,15 @@ use mosaic_image::{
 use serde_json::json;
 
 use crate::common::{Image, files, image, layer, layout, name, noise, put, skopeo};
+use crate::debians::Debians;
 use crate::fake::{Answer, Fake, Seen};
-
-/// Debian's `docker-registry`, for as long as this lives.
-struct Debians {
-    process: Child,
-    address: String,
-    _directory: tempfile::TempDir,
-}
-
-impl Debians {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let config = directory.path().join("config.yml");
-        let text = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
-            directory.path().join("data").display()
-        );
-        std::fs::write(&config, text).unwrap();
-        let mut process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("docker-registry is installed (apt-get install docker-registry)");
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = lines
-            .find_map(|line| {
-                let line = line.unwrap();
-                let (_, rest) = line.split_once("listening on ")?;
-                Some(rest.split(['"', ' ', ',']).next()?.to_owned())
-            })
-            .unwrap();
-        // What it says further is read, so that it does not wait for room.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self {
-            process,
-            address,
-            _directory: directory,
-        }
-    }
-
-    fn name(&self, rest: &str) -> Name {
-        name(&format!("{}/{rest}", self.address))
-    }
-}
-
-impl Drop for Debians {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 fn remote() -> Remote {
     Remote::new(RemoteOptions::default()).unwrap()
+}
+
+async fn pull(from: &Name, to: &dyn Place) -> Result<Copied, PlaceError> {
+    copy(&remote(), from, to, &name("app:1"), &CopyOptions::default()).await
 }
 
 #[derive(Default)]
@@ -167,9 +118,7 @@ async fn what_skopeo_pushes_is_pulled_in_dockers_form_too() {
         &format!("docker://{at}"),
     ]);
     let to = layout(to.path()).await;
-    copy(&remote(), &at, &to, &name("app:1"), &CopyOptions::default())
-        .await
-        .unwrap();
+    pull(&at, &to).await.unwrap();
     let found = to.resolve(&name("app:1")).await.unwrap().unwrap();
     assert_eq!(found.media_type().as_ref(), media::DOCKER_MANIFEST);
 }
@@ -272,15 +221,7 @@ async fn a_download_goes_on_where_it_broke_off() {
         .await;
         let to = tempfile::tempdir().unwrap();
         let to = layout(to.path()).await;
-        copy(
-            &remote(),
-            &fake.name("app:1"),
-            &to,
-            &name("app:1"),
-            &CopyOptions::default(),
-        )
-        .await
-        .unwrap();
+        pull(&fake.name("app:1"), &to).await.unwrap();
         let asked: Vec<Option<String>> = fake
             .seen()
             .iter()
@@ -310,15 +251,7 @@ async fn other_content_is_refused_and_nothing_is_kept() {
     let place = layout(to.path()).await;
     let before = files(to.path());
     let at = fake.name("app:1");
-    let error = copy(
-        &remote(),
-        &at,
-        &place,
-        &name("app:1"),
-        &CopyOptions::default(),
-    )
-    .await
-    .unwrap_err();
+    let error = pull(&at, &place).await.unwrap_err();
     assert!(matches!(error, PlaceError::Content(_)), "{error}");
     // The blobs that were on their way beside it are given up, too.
     while files(to.path()) != before {
@@ -370,15 +303,7 @@ async fn what_may_succeed_later_is_tried_again() {
     .await;
     let to = tempfile::tempdir().unwrap();
     let to = layout(to.path()).await;
-    copy(
-        &remote(),
-        &fake.name("app:1"),
-        &to,
-        &name("app:1"),
-        &CopyOptions::default(),
-    )
-    .await
-    .unwrap();
+    pull(&fake.name("app:1"), &to).await.unwrap();
 
     let denied = Fake::start(|seen, _| match seen.path.as_str() {
         "/v2/" => Answer::ok(b"{}"),
@@ -388,15 +313,7 @@ async fn what_may_succeed_later_is_tried_again() {
         },
     })
     .await;
-    let error = copy(
-        &remote(),
-        &denied.name("app:1"),
-        &to,
-        &name("x"),
-        &CopyOptions::default(),
-    )
-    .await
-    .unwrap_err();
+    let error = pull(&denied.name("app:1"), &to).await.unwrap_err();
     assert!(error.to_string().contains("DENIED: not yours"), "{error}");
     assert_eq!(
         denied

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use mosaic_image::{Digest, Hasher, unpack::Layer};
+use mosaic_image::{digest::sha256, unpack::Layer};
 
 /// One entry of an archive that is made.
 #[derive(Clone)]
@@ -177,12 +177,6 @@ pub fn archive(items: &[Item]) -> Vec<u8> {
     bytes
 }
 
-pub fn digest_of(bytes: &[u8]) -> Digest {
-    let mut hasher = Hasher::sha256();
-    hasher.update(bytes);
-    hasher.finish()
-}
-
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
@@ -196,8 +190,8 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
 /// What describes these bytes, which decompress to that archive.
 pub fn describe(bytes: &[u8], archive: &[u8]) -> Layer {
     Layer {
-        digest: digest_of(bytes),
+        digest: sha256(bytes),
         size: bytes.len() as u64,
-        diff_id: digest_of(archive),
+        diff_id: sha256(archive),
     }
 }

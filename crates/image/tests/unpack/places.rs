@@ -156,7 +156,7 @@ fn processes_that_die_leave_nothing_that_counts() {
     for round in 0..kills {
         let mut child = spawn_child(bench.layers.path());
         // Until it has made about so many files, or has come to its end.
-        let files = fastrand(round) % 2200;
+        let files = fastrand::Rng::with_seed(round).usize(..2200);
         let temporary = bench.layers.path().join("unpacking");
         while child.try_wait().unwrap().is_none() && count(&temporary) < files {
             thread::yield_now();
@@ -204,12 +204,6 @@ fn what_somebody_left_does_not_get_into_the_layer() {
     assert!(!unpacked.path.join("left").exists());
     assert!(unpacked.path.join("d0/f0").is_file());
     assert!(bench.unfinished().is_empty());
-}
-
-/// Numbers that are all over the place, the same at every run.
-fn fastrand(round: u64) -> usize {
-    let mixed = (round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    usize::try_from(mixed >> 40).unwrap()
 }
 
 /// About how many files there are below a directory that changes meanwhile.

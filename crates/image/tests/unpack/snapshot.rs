@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use super::layer::digest_of;
+use mosaic_image::digest::sha256;
 
 /// All that a user could notice of each file below a directory, and of itself: type, mode, owner, time, size, content,
 /// target, device number, which other names it has, extended attributes.
@@ -42,7 +42,7 @@ pub fn snapshot(root: &Path) -> BTreeMap<String, String> {
             "fifo".to_owned()
         } else {
             let content = fs::read(&path).unwrap();
-            format!("{} bytes {}", content.len(), digest_of(&content))
+            format!("{} bytes {}", content.len(), sha256(&content))
         };
         // Of several names of one file, each says the first.
         let same = if kind.is_dir() {
