@@ -98,6 +98,16 @@ pub(crate) struct Stored<T> {
     pub(crate) revision: Revision,
 }
 
+/// What becomes of a record.
+pub(crate) enum Change<T> {
+    /// It stays as it is.
+    Nothing,
+    /// It is this from now on.
+    Put(T),
+    /// It goes; it has to be there.
+    Delete,
+}
+
 /// Whether a repository may be read by whoever asks.
 pub(crate) type Readable<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
 
@@ -181,6 +191,29 @@ impl Metadata {
             }
         }
         Ok(None)
+    }
+
+    /// Changes a record to what `change` makes of it as it is, again when others came before; whether it did anything.
+    pub(crate) async fn update<T: DeserializeOwned + Serialize>(
+        &self,
+        key: &str,
+        change: impl Fn(Option<&T>) -> Change<T>,
+    ) -> Result<bool> {
+        for _ in 0..TRIES {
+            let stored = self.get::<T>(key).await?;
+            let expect = stored
+                .as_ref()
+                .map_or(Expect::Absent, |stored| Expect::At(stored.revision));
+            let written = match change(stored.as_ref().map(|stored| &stored.value)) {
+                Change::Nothing => return Ok(false),
+                Change::Put(value) => self.put(key, expect, &value).await?,
+                Change::Delete => self.write(key, expect, None).await?.is_some(),
+            };
+            if written {
+                return Ok(true);
+            }
+        }
+        Err(MetadataError::Busy { key: key.into() })
     }
 
     /// Writes a record if it is as expected; whether it was.

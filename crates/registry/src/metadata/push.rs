@@ -4,9 +4,9 @@ use mosaic_image::Digest;
 use mosaic_store::Expect;
 
 use super::record::{
-    BlobRecord, LinkRecord, ManifestRecord, Reference, ReferrerRecord, RepositoryRecord, TagRecord,
+    BlobRecord, ManifestRecord, Reference, ReferrerRecord, RepositoryRecord, TagRecord,
 };
-use super::{LOOK, LOOKS, Metadata, MetadataError, Readable, Result, TRIES, decide, keys};
+use super::{Change, LOOK, LOOKS, Metadata, MetadataError, Readable, Result, TRIES, decide, keys};
 use crate::blobs::UploadId;
 
 /// Where the bytes of a blob that is pushed are.
@@ -151,19 +151,11 @@ impl Metadata {
 
     /// Makes sure that a repository has a blob.
     pub(crate) async fn link(&self, repository: &str, digest: &Digest) -> Result<()> {
-        let key = keys::link(digest, repository);
-        for _ in 0..TRIES {
-            let stored = self.get::<LinkRecord>(&key).await?;
-            let record = stored.as_ref().map(|stored| &stored.value);
-            let Some(record) = decide::link(record, self.now(), self.grace) else {
-                return Ok(());
-            };
-            let expect = stored.map_or(Expect::Absent, |stored| Expect::At(stored.revision));
-            if self.put(&key, expect, &record).await? {
-                return Ok(());
-            }
-        }
-        Err(MetadataError::Busy { key })
+        self.update(&keys::link(digest, repository), |link| {
+            decide::link(link, self.now(), self.grace).map_or(Change::Nothing, Change::Put)
+        })
+        .await?;
+        Ok(())
     }
 
     /// Whether a blob is there for a push into a repository, which will then find it for half the grace: its size. One
@@ -330,24 +322,22 @@ impl Metadata {
     /// Points a tag at a manifest.
     async fn set_tag(&self, commit: &Commit<'_>, tag: &str) -> Result<()> {
         let manifest = &commit.record;
-        let key = keys::tag(commit.repository, tag);
-        for _ in 0..TRIES {
-            let stored = self.get::<TagRecord>(&key).await?;
-            let now = self.now();
-            let record = TagRecord {
-                digest: commit.digest.clone(),
-                media_type: manifest.media_type.clone(),
-                size: manifest.total,
-                layers: manifest.layers,
-                pushed: now,
-                pulled: stored.as_ref().and_then(|stored| stored.value.pulled),
-                checked: commit.lazy.then_some(now),
-            };
-            let expect = stored.map_or(Expect::Absent, |stored| Expect::At(stored.revision));
-            if self.put(&key, expect, &record).await? {
-                return Ok(());
-            }
-        }
-        Err(MetadataError::Busy { key })
+        self.update(
+            &keys::tag(commit.repository, tag),
+            |stored: Option<&TagRecord>| {
+                let now = self.now();
+                Change::Put(TagRecord {
+                    digest: commit.digest.clone(),
+                    media_type: manifest.media_type.clone(),
+                    size: manifest.total,
+                    layers: manifest.layers,
+                    pushed: now,
+                    pulled: stored.and_then(|stored| stored.pulled),
+                    checked: commit.lazy.then_some(now),
+                })
+            },
+        )
+        .await?;
+        Ok(())
     }
 }

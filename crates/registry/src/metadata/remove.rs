@@ -6,7 +6,7 @@ use mosaic_image::Digest;
 use mosaic_store::Expect;
 
 use super::record::{LinkRecord, ManifestRecord, ReferrerRecord, TagRecord};
-use super::{Metadata, MetadataError, PAGE, Result, TRIES, keys, parse};
+use super::{Change, Metadata, MetadataError, PAGE, Result, TRIES, keys, parse};
 
 /// What became of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,29 +163,19 @@ impl Metadata {
     }
 
     async fn remove_tag_at(&self, key: &str, digest: &Digest) -> Result<()> {
-        for _ in 0..TRIES {
-            let stored = self.get::<TagRecord>(key).await?;
-            let Some(stored) = stored.filter(|stored| stored.value.digest == *digest) else {
-                return Ok(());
-            };
-            if self.delete(key, stored.revision).await? {
-                return Ok(());
-            }
-        }
-        Err(MetadataError::Busy { key: key.into() })
+        self.update(key, |tag: Option<&TagRecord>| match tag {
+            Some(tag) if tag.digest == *digest => Change::Delete,
+            _ => Change::Nothing,
+        })
+        .await?;
+        Ok(())
     }
 
     /// Removes a tag; the manifest stays. Whether there was one.
     pub(crate) async fn remove_tag(&self, repository: &str, tag: &str) -> Result<bool> {
-        let key = keys::tag(repository, tag);
-        for _ in 0..TRIES {
-            let Some(stored) = self.get::<TagRecord>(&key).await? else {
-                return Ok(false);
-            };
-            if self.delete(&key, stored.revision).await? {
-                return Ok(true);
-            }
-        }
-        Err(MetadataError::Busy { key })
+        self.update(&keys::tag(repository, tag), |tag: Option<&TagRecord>| {
+            tag.map_or(Change::Nothing, |_| Change::Delete)
+        })
+        .await
     }
 }
