@@ -8,8 +8,6 @@ pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// An image configuration of the OCI image-spec.
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-/// The two bytes `{}` of the OCI image-spec, where something must be named and there is nothing.
-pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// A layer of the OCI image-spec, a tar without compression.
 pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// A layer of the OCI image-spec, compressed with gzip.

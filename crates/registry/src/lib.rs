@@ -14,20 +14,23 @@
 pub mod access;
 pub mod blobs;
 mod clear;
-pub mod clock;
-pub mod collect;
+mod clock;
+mod collect;
 pub mod images;
 #[cfg(test)]
 mod interleave;
-pub mod metadata;
+mod metadata;
 pub mod mirror;
 mod prune;
 mod registry;
 pub mod serve;
-pub mod server;
+mod server;
 pub mod signature;
 
 pub use access::{Access, Action, AllowAll, Decision, Identity};
 pub use blobs::{Blobs, Disk, Objects};
+pub use collect::Report;
+pub use metadata::MetadataError;
 pub use mirror::Mirror;
 pub use registry::{Registry, Settings};
+pub use server::{Body, RequestBody};

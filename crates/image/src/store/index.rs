@@ -10,16 +10,16 @@ use crate::media::MediaType;
 use crate::name::Name;
 
 /// The name of an image (image-spec, annotations.md): what skopeo takes after `oci:DIRECTORY:`.
-pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The whole name, with registry and tag, as containerd and Docker write and read it.
-pub const FULL_NAME: &str = "io.containerd.image.name";
+const FULL_NAME: &str = "io.containerd.image.name";
 
 /// The longest `index.json` that is read, in bytes: some 100,000 images.
 pub(crate) const SIZE_MAX: u64 = 64 << 20;
 
 /// The images of a layout.
 #[derive(Debug, Clone)]
-pub struct Index(ImageIndex);
+pub(crate) struct Index(ImageIndex);
 
 impl Default for Index {
     fn default() -> Self {
@@ -65,14 +65,12 @@ impl Index {
     }
 
     /// All entries, with a name or without.
-    #[must_use]
-    pub fn entries(&self) -> &[Descriptor] {
+    pub(crate) fn entries(&self) -> &[Descriptor] {
         self.0.manifests()
     }
 
     /// The entry that a name stands for. One with a digest stands for that document, whatever else it is called.
-    #[must_use]
-    pub fn find(&self, name: &Name) -> Option<&Descriptor> {
+    pub(crate) fn find(&self, name: &Name) -> Option<&Descriptor> {
         if let Some(digest) = name.digest() {
             return self.entries().iter().find(|entry| entry.digest() == digest);
         }
@@ -83,13 +81,12 @@ impl Index {
     }
 
     /// Whether a document is listed, by a name or without.
-    #[must_use]
-    pub fn lists(&self, digest: &Digest) -> bool {
+    pub(crate) fn lists(&self, digest: &Digest) -> bool {
         self.entries().iter().any(|entry| entry.digest() == digest)
     }
 
     /// Lets a name stand for a document, and for no other.
-    pub fn set(&mut self, name: &Name, descriptor: &Descriptor) {
+    pub(crate) fn set(&mut self, name: &Name, descriptor: &Descriptor) {
         let wanted = name.normal();
         let mut entries = self.0.manifests().clone();
         entries.retain(|entry| name_of(entry).is_none_or(|name| name.normal() != wanted));
@@ -98,7 +95,7 @@ impl Index {
     }
 
     /// Lists a document without a name, unless it is listed.
-    pub fn add(&mut self, descriptor: &Descriptor) {
+    pub(crate) fn add(&mut self, descriptor: &Descriptor) {
         if !self.lists(descriptor.digest()) {
             let mut entries = self.0.manifests().clone();
             entries.push(descriptor.clone());
@@ -107,7 +104,7 @@ impl Index {
     }
 
     /// Takes a name away: the entry's that [`Index::find`] finds; with a digest, all entries of that document.
-    pub fn remove(&mut self, name: &Name) -> bool {
+    pub(crate) fn remove(&mut self, name: &Name) -> bool {
         let wanted = name.normal();
         self.retain(|entry| match name.digest() {
             Some(digest) => entry.digest() != digest,
@@ -116,7 +113,7 @@ impl Index {
     }
 
     /// Keeps the entries that are wanted; whether any went.
-    pub fn retain(&mut self, wanted: impl FnMut(&Descriptor) -> bool) -> bool {
+    pub(crate) fn retain(&mut self, wanted: impl FnMut(&Descriptor) -> bool) -> bool {
         let mut entries = self.0.manifests().clone();
         let before = entries.len();
         entries.retain(wanted);

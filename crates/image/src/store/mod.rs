@@ -28,7 +28,7 @@ use futures::TryStreamExt;
 use tokio::sync::mpsc;
 
 pub(crate) use files::{Staged, blob_path};
-pub use index::{FULL_NAME, Index, REF_NAME};
+use index::Index;
 pub(crate) use index::{canonical, name_of, named, without_names};
 pub use prune::Pruned;
 

@@ -9,30 +9,28 @@
 //! The state of the hash stands in the upload's record, so whichever server gets the next request goes on with it. Two
 //! requests that add at once both expect the same revision of the record, so one of them is refused.
 
+mod sink;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use mosaic_image::{Digest, Hasher, digest};
 use mosaic_store::{Expect, ListOptions, Revision, Store, StoreError, Write};
 use object_store::path::Path;
 use object_store::{
-    Error, GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutPayload,
+    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload,
 };
 use serde::{Deserialize, Serialize};
+use sink::Sink;
 
 use super::{Blobs, BlobsError, ByteStream, Result, SILENCE, Stat, UploadId};
 use crate::clock::{Clock as _, System};
 use crate::metadata::keys;
 
-/// The least that S3 takes as a part that is not the last.
-const PART: usize = 5 << 20;
-/// S3 takes 10,000 parts; after so many, they are twice as large.
-const PARTS: usize = 1_000;
 /// The most that S3 copies without its bytes passing through here.
 const COPY_MAX: u64 = 5 << 30;
 /// The most requests that one upload is made of.
@@ -225,78 +223,6 @@ impl Objects {
                 )
             })
             .try_flatten()
-    }
-}
-
-/// An object that is written as its bytes come, with one part in memory.
-struct Sink<'a> {
-    objects: &'a dyn ObjectStore,
-    path: Path,
-    part: BytesMut,
-    parts: usize,
-    upload: Option<Box<dyn MultipartUpload>>,
-}
-
-impl<'a> Sink<'a> {
-    fn new(objects: &'a dyn ObjectStore, path: Path) -> Self {
-        Self {
-            objects,
-            path,
-            part: BytesMut::new(),
-            parts: 0,
-            upload: None,
-        }
-    }
-
-    async fn push(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            let size = PART << (self.parts / PARTS).min(8);
-            let (now, later) = bytes.split_at(bytes.len().min(size - self.part.len()));
-            self.part.extend_from_slice(now);
-            bytes = later;
-            if self.part.len() == size {
-                self.send().await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self) -> Result<(), Error> {
-        let part = PutPayload::from_bytes(self.part.split().freeze());
-        let upload = match &mut self.upload {
-            Some(upload) => upload,
-            None => self
-                .upload
-                .insert(self.objects.put_multipart(&self.path).await?),
-        };
-        self.parts += 1;
-        upload.put_part(part).await
-    }
-
-    /// Ends the object; without content, only if `always`.
-    async fn finish(mut self, always: bool) -> Result<(), Error> {
-        if self.upload.is_none() {
-            if always || !self.part.is_empty() {
-                let whole = PutPayload::from_bytes(self.part.freeze());
-                self.objects.put(&self.path, whole).await?;
-            }
-            return Ok(());
-        }
-        if !self.part.is_empty() {
-            self.send().await?;
-        }
-        match &mut self.upload {
-            Some(upload) => upload.complete().await.map(drop),
-            None => Ok(()),
-        }
-    }
-
-    async fn abort(mut self) {
-        if let Some(upload) = &mut self.upload
-            && let Err(error) = upload.abort().await
-        {
-            tracing::debug!(%error, path = %self.path, "an object's parts stay until the storage drops them");
-        }
     }
 }
 

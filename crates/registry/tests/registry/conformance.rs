@@ -356,7 +356,7 @@ async fn discovery_of_referrers() {
     server.blob(R, b"{}").await;
     let artifact = |subject: &Value, kind: &str, name: &str| {
         let mut artifact = manifest(b"{}", &[]);
-        artifact["config"]["mediaType"] = json!(media::OCI_EMPTY);
+        artifact["config"]["mediaType"] = json!("application/vnd.oci.empty.v1+json");
         artifact["artifactType"] = json!(kind);
         artifact["subject"] = subject.clone();
         artifact["annotations"] = json!({ "name": name });
