@@ -41,12 +41,18 @@ pub struct App {
     pub toleration_seconds: mosaic_validation::pod_admission::TolerationSeconds,
     /// The way to hosts.
     pub streams: crate::streams::Hosts,
-    /// Where the registry of this server listens, once it does.
-    pub registry: std::sync::OnceLock<String>,
-    /// What judges the images of namespaces that run only signed ones.
-    pub image_policy: std::sync::OnceLock<crate::admission::ImagePolicy>,
+    /// The registry of this server, once there is one.
+    pub registry: std::sync::OnceLock<ImageRegistry>,
     /// Cancelled when the server stops.
     pub shutdown: CancellationToken,
+}
+
+/// An image registry in the process.
+pub struct ImageRegistry {
+    /// Where it is reached.
+    pub address: String,
+    /// What judges the images of namespaces that run only signed ones.
+    pub policy: crate::admission::ImagePolicy,
 }
 
 impl App {

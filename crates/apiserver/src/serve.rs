@@ -12,27 +12,27 @@ use jiff::Timestamp;
 use mosaic_auth::{
     Authorizer, User,
     audit::{AuditLog, AuditPolicy},
-    authn::{Authenticator, ServiceAccountTokens, TokenIssuer, client_identity},
+    authn::{Authenticator, ServiceAccountTokens, TokenIssuer},
     pki::{self, Authority, PkiError, ServingResolver},
     write_private,
 };
 use mosaic_store::{Expect, Store, StoreError, Write};
 use mosaic_validation::pod_admission::TolerationSeconds;
 use tokio::net::TcpListener;
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Gate, ISSUER, LocalService,
     admission::ImagePolicy,
-    app::App,
+    app::{App, ImageRegistry},
     audit::Peer,
     bootstrap,
     cache::Cache,
     custom,
     documents::Documents,
     handler,
-    identity::{self, Certificate, Identity},
+    identity::{self, Identity},
     kinds::KindTable,
     listener::{self, Client, DRAIN, How},
     metrics::Metrics,
@@ -138,8 +138,8 @@ impl Server {
             .await
             .map_err(ServerError::Bootstrap)?;
         write_kubeconfig(&options, &authority, address)?;
-        let gate = Gate::new(app.clone(), tls.clone());
-        let serving = tokio::spawn(answer(app.clone(), listener, tls));
+        let gate = Gate::new(app.clone(), tls);
+        let serving = tokio::spawn(answer(app.clone(), listener, gate.clone()));
         Ok(Self {
             app,
             gate,
@@ -173,13 +173,10 @@ impl Server {
     /// Says where the registry of this server is reached, and what judges signatures of the images in it. Only the
     /// first call counts.
     pub fn has_registry(&self, address: &str, policy: ImagePolicy) {
-        let _ = self.app.registry.set(address.to_owned());
-        let _ = self.app.image_policy.set(policy);
-    }
-
-    /// Cancelled when the server stops.
-    pub fn shutdown(&self) -> &CancellationToken {
-        &self.app.shutdown
+        let _ = self.app.registry.set(ImageRegistry {
+            address: address.to_owned(),
+            policy,
+        });
     }
 
     /// The authority of the cluster, which signs certificates and tokens.
@@ -202,14 +199,12 @@ impl Server {
 }
 
 /// Answers requests until the server stops.
-async fn answer(app: Arc<App>, listener: TcpListener, tls: Arc<ServerConfig>) {
+async fn answer(app: Arc<App>, listener: TcpListener, gate: Gate) {
     let shutdown = app.shutdown.clone();
+    let tls = Some(TlsAcceptor::from(gate.tls()));
     let service = move |client: Client<'_>| {
         let peer = Peer(client.address);
-        let certificate: Option<Certificate> = client.certificates.map(|chain| {
-            let now = Timestamp::now().as_second();
-            Arc::new(client_identity(&app.identity.authority, chain, now))
-        });
+        let certificate = client.certificates.map(|chain| gate.certificate(chain));
         let app = app.clone();
         service_fn(move |mut request: ::http::Request<Incoming>| {
             if let Some(certificate) = &certificate {
@@ -220,7 +215,6 @@ async fn answer(app: Arc<App>, listener: TcpListener, tls: Arc<ServerConfig>) {
             async move { Ok(handler::handle(app, request).await) }
         })
     };
-    let tls = Some(TlsAcceptor::from(tls));
     listener::serve(listener, tls, How::default(), shutdown, service).await;
 }
 
@@ -279,7 +273,6 @@ fn assemble(options: &mut Options, store: Arc<dyn Store>, authority: Arc<Authori
         toleration_seconds: options.toleration_seconds,
         streams: crate::streams::Hosts::default(),
         registry: std::sync::OnceLock::new(),
-        image_policy: std::sync::OnceLock::new(),
         shutdown: CancellationToken::new(),
     }
 }

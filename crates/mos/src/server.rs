@@ -313,7 +313,7 @@ async fn serve(args: ServerArgs) -> Result<(), Failure> {
         "ready"
     );
     let controllers = Controllers::start(&server, args.hosts.settings());
-    told_to_stop().await?;
+    crate::signals::told_to_stop().await;
     tracing::info!("stopping");
     if let Some(registry) = registry {
         registry.stop().await;
@@ -412,19 +412,6 @@ fn missing_directory(file: &Path) -> Option<&Path> {
     let directory = file.parent()?;
     let named = !directory.as_os_str().is_empty();
     (named && !directory.exists()).then_some(directory)
-}
-
-/// Returns when the process gets SIGTERM or SIGINT.
-pub(crate) async fn told_to_stop() -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error| Failure::new(format!("cannot wait for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) async fn check(app: &App, attempt: &Attempt<'_>, pod: &mut Value) -> 
             attempt.namespace
         ))
     };
-    let policy = app.image_policy.get();
+    let policy = app.registry.get().map(|registry| &registry.policy);
     let judged = images.iter().map(async |image| match policy {
         None => Err(refused(
             image,

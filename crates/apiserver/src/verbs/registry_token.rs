@@ -15,7 +15,7 @@ use crate::{REGISTRY_AUDIENCE, app::App};
 /// # Errors
 /// 404 where this server has no registry, 403 for whoever did not say who they are.
 pub fn status(app: &App, user: &User) -> Result<Value, Status> {
-    let Some(registry) = app.registry.get() else {
+    let Some(registry) = app.registry.get().map(|registry| &registry.address) else {
         return Err(Status::new(
             Reason::NotFound,
             "this server has no registry; it is started with --registry-listen ADDR:PORT",

@@ -13,11 +13,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::storage::{MirrorArgs, Storage};
-use super::{Certify, collect, listen, open, serve};
+use super::{collect, listen, open, serve};
 use crate::client::duration;
 use crate::failure::Failure;
 use crate::output::log;
-use crate::server::{LogFormat, subject_name, told_to_stop};
+use crate::server::{LogFormat, subject_name};
+use crate::signals::told_to_stop;
 
 /// Run an image registry alone
 ///
@@ -97,20 +98,19 @@ async fn registry(args: RegistryArgs) -> Result<(), Failure> {
     );
     let shutdown = CancellationToken::new();
     let collecting = tokio::spawn(collect(registry.clone(), args.grace, shutdown.clone()));
-    let serving = serve(listener, tls, registry, shutdown.clone());
+    let serving = serve(listener, tls, None, registry, shutdown.clone());
     let stopping = async {
-        let told = told_to_stop().await;
+        told_to_stop().await;
         tracing::info!("stopping");
         shutdown.cancel();
-        told
     };
-    let ((), told) = tokio::join!(serving, stopping);
+    tokio::join!(serving, stopping);
     let _ = collecting.await;
-    told
+    Ok(())
 }
 
 /// TLS by an authority of the registry's own, whose certificate clients get from `DIR/pki/ca.crt`.
-fn tls(args: &RegistryArgs, address: SocketAddr) -> Result<(TlsAcceptor, Certify), Failure> {
+fn tls(args: &RegistryArgs, address: SocketAddr) -> Result<TlsAcceptor, Failure> {
     let cannot = |error: &dyn std::fmt::Display| {
         let directory = args.data_dir.display();
         Failure::new(format!("cannot make a certificate in {directory}: {error}"))
@@ -123,6 +123,5 @@ fn tls(args: &RegistryArgs, address: SocketAddr) -> Result<(TlsAcceptor, Certify
         .map_err(|error| cannot(&error))?;
     let resolver = ServingResolver::new(&certificate).map_err(|error| cannot(&error))?;
     let config = pki::rustls_server_config(&authority, resolver).map_err(|error| cannot(&error))?;
-    let certify: Certify = Arc::new(|_| Arc::new(Ok(None)));
-    Ok((TlsAcceptor::from(config), certify))
+    Ok(TlsAcceptor::from(config))
 }

@@ -17,8 +17,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 use futures::FutureExt;
 use hyper::service::service_fn;
-use mosaic_apiserver::Server;
 use mosaic_apiserver::listener::{self, Client, How};
+use mosaic_apiserver::{Gate, Server};
 use mosaic_registry::{Access, Registry, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -140,8 +140,6 @@ impl Running {
         tracing::info!(%address, "image registry");
         let shutdown = CancellationToken::new();
         let tls = TlsAcceptor::from(server.gate().tls());
-        let gate = server.gate().clone();
-        let certify: Certify = Arc::new(move |chain| gate.certificate(chain));
         let client = images::client(server);
         let until = |work: Pin<Box<dyn Future<Output = ()> + Send>>| {
             tokio::spawn(shutdown.clone().run_until_cancelled_owned(work).map(drop))
@@ -149,7 +147,8 @@ impl Running {
         let tasks = vec![
             tokio::spawn(serve(
                 listener,
-                Some((tls, certify)),
+                Some(tls),
+                Some(server.gate().clone()),
                 registry.clone(),
                 shutdown.clone(),
             )),
@@ -174,15 +173,6 @@ impl Running {
         }
     }
 }
-
-/// What a connection's client certificate is worth.
-type Certify = Arc<
-    dyn Fn(
-            &[tokio_rustls::rustls::pki_types::CertificateDer<'static>],
-        ) -> mosaic_apiserver::identity::Certificate
-        + Send
-        + Sync,
->;
 
 /// A registry over its storage.
 fn open(storage: Storage, access: Arc<dyn Access>, grace: Duration, tls: bool) -> Registry {
@@ -218,18 +208,18 @@ fn reached_at(listener: &TcpListener, server: Option<SocketAddr>) -> Result<Stri
     Ok(address.to_string())
 }
 
-/// Answers requests until `shutdown`.
+/// Answers requests until `shutdown`; certificates of clients are worth what `gate` says.
 async fn serve(
     listener: TcpListener,
-    tls: Option<(TlsAcceptor, Certify)>,
+    tls: Option<TlsAcceptor>,
+    gate: Option<Gate>,
     registry: Registry,
     shutdown: CancellationToken,
 ) {
-    let (tls, certify) = tls.unzip();
     let service = move |client: Client<'_>| {
-        let certificate = certify
+        let certificate = gate
             .as_ref()
-            .and_then(|certify| Some(certify(client.certificates?)));
+            .and_then(|gate| Some(gate.certificate(client.certificates?)));
         let registry = registry.clone();
         service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
             if let Some(certificate) = &certificate {
