@@ -1,9 +1,10 @@
 //! What the registry holds, as objects of kind `Image`: written by a client of the API, read by everybody.
 
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::TryStreamExt;
 use jiff::Timestamp;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -42,30 +43,23 @@ pub(super) async fn keep(registry: Registry, client: kube::Client) {
 }
 
 /// Puts everything right, and then what changes, until the watch ends.
-async fn follow(registry: &Registry, objects: &Objects) -> Result<(), String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let mut shown = objects.list().await.map_err(|error| text(&error))?;
+async fn follow(
+    registry: &Registry,
+    objects: &Objects,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut shown = objects.list().await?;
     let mut after: Option<(String, String)> = None;
     let mut revision = None;
     loop {
         let place = after
             .as_ref()
             .map(|(repository, tag)| (&**repository, &**tag));
-        let page = registry
-            .images(place, revision, PAGE)
-            .await
-            .map_err(|error| text(&error))?;
+        let page = registry.images(place, revision, PAGE).await?;
         for image in &page.images {
-            let key = (
-                namespace(&image.repository).to_owned(),
-                name(&image.repository, &image.tag),
-            );
+            let key = key(&image.repository, &image.tag);
             let wanted = status(image);
             if shown.remove(&key).as_ref() != Some(&wanted) {
-                objects
-                    .apply(&key, wanted)
-                    .await
-                    .map_err(|error| text(&error))?;
+                objects.apply(&key, wanted).await?;
             }
         }
         revision = Some(page.revision);
@@ -75,27 +69,17 @@ async fn follow(registry: &Registry, objects: &Objects) -> Result<(), String> {
         }
     }
     for key in shown.into_keys() {
-        objects.delete(&key).await.map_err(|error| text(&error))?;
+        objects.delete(&key).await?;
     }
-    let mut events = registry
-        .watch_images(revision.unwrap_or_default())
-        .await
-        .map_err(|error| text(&error))?;
-    while let Some(event) = events.next().await {
-        match event.map_err(|error| text(&error))? {
+    let mut events = registry.watch_images(revision.unwrap_or_default()).await?;
+    while let Some(event) = events.try_next().await? {
+        match event {
             ImageEvent::Applied(image) => {
-                let key = (
-                    namespace(&image.repository).to_owned(),
-                    name(&image.repository, &image.tag),
-                );
-                objects
-                    .apply(&key, status(&image))
-                    .await
-                    .map_err(|error| text(&error))?;
+                let key = key(&image.repository, &image.tag);
+                objects.apply(&key, status(&image)).await?;
             }
             ImageEvent::Removed { repository, tag } => {
-                let key = (namespace(&repository).to_owned(), name(&repository, &tag));
-                objects.delete(&key).await.map_err(|error| text(&error))?;
+                objects.delete(&key(&repository, &tag)).await?;
             }
         }
     }
@@ -104,6 +88,11 @@ async fn follow(registry: &Registry, objects: &Objects) -> Result<(), String> {
 
 /// Namespace and name of an object.
 type Key = (String, String);
+
+/// The object of a tag.
+fn key(repository: &str, tag: &str) -> Key {
+    (namespace(repository).to_owned(), name(repository, tag))
+}
 
 /// The objects, by way of the API.
 struct Objects {
