@@ -1,18 +1,13 @@
 //! An image from one place to another: pull, push and copy are this.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 
 use crate::document::{Descriptor, Document, Platform};
 use crate::name::Name;
 use crate::place::{As, Body, Place, PlaceError, closure, find};
-
-/// How often something that may succeed later is tried.
-const TRIES: u32 = 4;
-/// What is waited before the second try; each further wait is twice as long.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+use crate::retry::{Retry, again};
 
 /// How many blobs move at once.
 const AT_ONCE: usize = 4;
@@ -163,45 +158,24 @@ async fn copy_blob(
     if to.mount(target, source, blob).await? {
         return Ok(Outcome::Mounted);
     }
-    let mut wait = FIRST_WAIT;
-    for attempt in 1.. {
+    let mut retry = Retry::default();
+    loop {
         let moved = async {
             let body = from.read(source, blob).await?;
             let body = watched(body, blob.clone(), Arc::clone(progress));
             to.write(target, blob, body).await
         };
         match moved.await {
-            Ok(()) => break,
-            Err(error) if error.may_retry() && attempt < TRIES => {
-                progress.again(blob, &error);
-                tokio::time::sleep(wait).await;
-                wait *= 2;
+            Ok(()) => return Ok(Outcome::Moved),
+            Err(error) => {
+                let tell = |error: &PlaceError| progress.again(blob, error);
+                retry.wait(error, tell).await?;
             }
-            Err(error) => return Err(error),
         }
     }
-    Ok(Outcome::Moved)
 }
 
 fn watched(body: Body, blob: Descriptor, progress: Arc<dyn Progress>) -> Body {
     body.inspect_ok(move |bytes| progress.advanced(&blob, bytes.len() as u64))
         .boxed()
-}
-
-/// Does something several times, as long as trying again may help.
-pub(crate) async fn again<T, F>(mut call: impl FnMut() -> F) -> Result<T, PlaceError>
-where
-    F: Future<Output = Result<T, PlaceError>>,
-{
-    let mut wait = FIRST_WAIT;
-    for _ in 1..TRIES {
-        match call().await {
-            Err(error) if error.may_retry() => {
-                tokio::time::sleep(wait).await;
-                wait *= 2;
-            }
-            done => return done,
-        }
-    }
-    call().await
 }

@@ -21,6 +21,7 @@ pub mod media;
 pub mod name;
 pub mod place;
 pub mod remote;
+mod retry;
 pub mod store;
 pub mod tar_reader;
 pub mod unpack;

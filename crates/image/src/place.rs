@@ -14,11 +14,11 @@ use futures::{StreamExt, TryStreamExt};
 use tokio_util::io::ReaderStream;
 
 use crate::config::{self, Config, ConfigError};
-use crate::copy::again;
 use crate::digest::{Check, DigestError};
 use crate::document::{DEPTH_MAX, Descriptor, Document, DocumentError, Platform};
 use crate::media::DocumentKind;
 use crate::name::Name;
+use crate::retry::again;
 pub use crate::walk::Closure;
 use crate::walk::Walk;
 

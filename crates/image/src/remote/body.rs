@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures::{StreamExt, TryStreamExt};
@@ -12,10 +11,7 @@ use reqwest::{Response, Url};
 
 use super::http::{SharedHttp, Target, request};
 use crate::place::{Body, PlaceError};
-
-/// How often a download is begun again without a byte between.
-const TRIES: u32 = 4;
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+use crate::retry::Retry;
 
 struct Download {
     http: SharedHttp,
@@ -28,7 +24,7 @@ struct Download {
     skip: u64,
     answer: Option<Response>,
     /// How often it broke off since the last byte.
-    broken: u32,
+    retry: Retry,
 }
 
 /// The bytes at a URL. The first answer is waited for, so that a blob that is not there is an error now.
@@ -46,7 +42,7 @@ pub(super) async fn download(
         offset: 0,
         skip: 0,
         answer: None,
-        broken: 0,
+        retry: Retry::default(),
     };
     download.connect().await?;
     let stream = futures::stream::try_unfold(download, |mut download| async move {
@@ -88,7 +84,7 @@ impl Download {
         loop {
             let failed = match self.read().await {
                 Ok(Some(piece)) => {
-                    self.broken = 0;
+                    self.retry = Retry::default();
                     self.offset += piece.len() as u64;
                     // Longer than it should be: whoever reads it sees that, and nothing is to be gained by going on.
                     return Ok(Some(piece));
@@ -102,12 +98,11 @@ impl Download {
                 Err(error) => error,
             };
             self.answer = None;
-            self.broken += 1;
-            if self.broken >= TRIES || !failed.may_retry() {
-                return Err(failed);
-            }
-            tracing::debug!(blob = %self.target.object, offset = self.offset, error = %failed, "the download broke off");
-            tokio::time::sleep(FIRST_WAIT * 2u32.pow(self.broken - 1)).await;
+            let (object, offset) = (&self.target.object, self.offset);
+            let tell = |error: &PlaceError| {
+                tracing::debug!(blob = %object, offset, %error, "the download broke off");
+            };
+            self.retry.wait(failed, tell).await?;
         }
     }
 
