@@ -1,5 +1,6 @@
 //! What a person sees while a command waits; nothing if nobody watches.
 
+use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -14,15 +15,25 @@ pub(crate) struct Progress {
 impl Progress {
     /// A bar for so many objects.
     pub(crate) fn new(total: usize, action: &'static str) -> Self {
+        let template = "{spinner} {prefix} {wide_bar} {pos}/{len} {elapsed} {msg}";
+        Self::with(total as u64, template, action.into())
+    }
+
+    /// A bar of bytes, of which none are known of yet.
+    pub(crate) fn bytes(action: String) -> Self {
+        let template =
+            "{spinner} {prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
+        Self::with(0, template, action.into())
+    }
+
+    fn with(total: u64, template: &str, action: Cow<'static, str>) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self {
                 bar: ProgressBar::hidden(),
             };
         }
-        let bar = ProgressBar::new(total as u64);
-        let style = ProgressStyle::with_template(
-            "{spinner} {prefix} {wide_bar} {pos}/{len} {elapsed} {msg}",
-        );
+        let bar = ProgressBar::new(total);
+        let style = ProgressStyle::with_template(template);
         // The template is constant; should the library refuse it, its default does.
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(action);
@@ -49,7 +60,23 @@ impl Progress {
 
     /// One object is done.
     pub(crate) fn step(&self) {
-        self.bar.inc(1);
+        self.advance(1);
+    }
+
+    /// So many more are done.
+    pub(crate) fn advance(&self, count: u64) {
+        self.bar.inc(count);
+    }
+
+    /// So many are not done after all.
+    pub(crate) fn take_back(&self, count: u64) {
+        let position = self.bar.position();
+        self.bar.set_position(position.saturating_sub(count));
+    }
+
+    /// So many more are to be done.
+    pub(crate) fn expect(&self, count: u64) {
+        self.bar.inc_length(count);
     }
 }
 

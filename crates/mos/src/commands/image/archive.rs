@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mosaic_image::archive::{self, LoadOptions, SaveOptions};
-use mosaic_image::config::parse_platform;
-use mosaic_image::{Name, Place};
+use mosaic_image::{Name, Place, Platform};
 use tokio::io::AsyncWriteExt;
 
 use super::bar::Bar;
 use super::places::Places;
-use super::{parse_name, size};
+use super::{parse_name, parse_platform, size};
 use crate::failure::Failure;
 use crate::output;
 
@@ -35,8 +34,8 @@ pub(crate) struct SaveArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Of images for several platforms only those for this, such as linux/amd64
-    #[arg(long, value_name = "OS/ARCH")]
-    platform: Option<String>,
+    #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform)]
+    platform: Option<Platform>,
 }
 
 /// Load images from a tar
@@ -58,13 +57,6 @@ pub(crate) struct LoadArgs {
 
 /// Runs `save`.
 pub(super) async fn save(args: SaveArgs, places: &Places<'_>) -> Result<(), Failure> {
-    let platform = args.platform.as_deref().map(|text| {
-        parse_platform(text).ok_or_else(|| {
-            Failure::usage(format!("`{text}` is no platform"))
-                .hint("a platform is such as linux/amd64 or linux/arm64/v8")
-        })
-    });
-    let platform = platform.transpose()?;
     let mut names = Vec::new();
     let mut place = None;
     for image in &args.images {
@@ -81,7 +73,7 @@ pub(super) async fn save(args: SaveArgs, places: &Places<'_>) -> Result<(), Fail
     }
     let options = SaveOptions {
         bases,
-        platform,
+        platform: args.platform,
         progress: Bar::new("save".into()),
     };
     let place: &dyn Place = &*place;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
-use mosaic_image::Name;
-use mosaic_image::config::{Changes, host_platform, parse_platform};
+use mosaic_image::config::{Changes, host_platform};
 use mosaic_image::import::{ImportError, ImportOptions, TreeOptions, import};
+use mosaic_image::{Name, Platform};
 
-use super::parse_name;
 use super::places::Places;
+use super::{parse_name, parse_platform};
 use crate::failure::Failure;
 use crate::output;
 
@@ -53,8 +53,8 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "PORT")]
     expose: Vec<String>,
     /// What it runs on; by default this machine's
-    #[arg(long, value_name = "OS/ARCH")]
-    platform: Option<String>,
+    #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform)]
+    platform: Option<Platform>,
     /// Whose all files become: USER:GROUP, numbers; by default whose they are
     #[arg(long, value_name = "UID:GID", value_parser = owner)]
     owner: Option<(u32, u32)>,
@@ -85,13 +85,6 @@ pub(super) async fn run(args: ImportArgs, places: &Places<'_>) -> Result<(), Fai
         Some(base) => Some(places.to_write(base).await?.name),
         None => None,
     };
-    let platform = match &args.platform {
-        None => host_platform(),
-        Some(text) => parse_platform(text).ok_or_else(|| {
-            Failure::usage(format!("`{text}` is no platform"))
-                .hint("a platform is such as linux/amd64 or linux/arm64/v8")
-        })?,
-    };
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
     let epoch: Option<u64> = match epoch.as_deref() {
         None => None,
@@ -120,7 +113,7 @@ pub(super) async fn run(args: ImportArgs, places: &Places<'_>) -> Result<(), Fai
             labels: args.label,
             exposed_ports: args.expose,
         },
-        platform,
+        platform: args.platform.unwrap_or_else(host_platform),
         tree: TreeOptions {
             mtime_max: epoch,
             owner: args.owner,

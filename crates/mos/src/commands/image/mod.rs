@@ -19,7 +19,7 @@ mod transfer;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use mosaic_image::{Name, PlaceError, archive::ArchiveError};
+use mosaic_image::{Name, PlaceError, Platform, archive::ArchiveError};
 
 use crate::client::ConnectionArgs;
 use crate::failure::Failure;
@@ -108,6 +108,11 @@ pub(crate) async fn run(args: ImageArgs, connection: &ConnectionArgs) -> Result<
 
 fn parse_name(text: &str) -> Result<Name, String> {
     text.parse::<Name>().map_err(|error| error.to_string())
+}
+
+fn parse_platform(text: &str) -> Result<Platform, String> {
+    mosaic_image::config::parse_platform(text)
+        .ok_or_else(|| "a platform such as linux/amd64 or linux/arm64/v8 is wanted".into())
 }
 
 impl From<PlaceError> for Failure {

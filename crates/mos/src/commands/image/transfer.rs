@@ -1,13 +1,13 @@
 //! `mos image push|pull|copy`: images between a local directory and registries, and between registries.
 
 use clap::Args;
-use mosaic_image::config::{host_platform, parse_platform};
+use mosaic_image::config::host_platform;
 use mosaic_image::document::Platform;
 use mosaic_image::{CopyOptions, Name, Place, copy as move_image};
 
 use super::bar::Bar;
 use super::places::{At, Places};
-use super::{parse_name, size};
+use super::{parse_name, parse_platform, size};
 use crate::failure::Failure;
 use crate::output;
 
@@ -63,7 +63,7 @@ pub(crate) struct CopyArgs {
 struct HowArgs {
     /// Of an image for several platforms the one for this, such as linux/arm64; by default all for push and copy, this
     /// machine's for pull
-    #[arg(long, value_name = "OS/ARCH", value_parser = platform, conflicts_with = "all_platforms")]
+    #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform, conflicts_with = "all_platforms")]
     platform: Option<Platform>,
     /// The images for all platforms
     #[arg(long)]
@@ -71,11 +71,6 @@ struct HowArgs {
     /// Signatures and other documents about the image too
     #[arg(long)]
     referrers: bool,
-}
-
-fn platform(text: &str) -> Result<Platform, String> {
-    parse_platform(text)
-        .ok_or_else(|| "a platform such as linux/amd64 or linux/arm64/v8 is wanted".into())
 }
 
 impl HowArgs {
