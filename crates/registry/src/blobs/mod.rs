@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use mosaic_image::{Digest, digest};
 
@@ -153,6 +154,56 @@ fn mark(repository: &str) -> String {
 impl fmt::Display for UploadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What a request adds to an upload: never more than the upload may have, and given up when nothing comes.
+struct Incoming<'a> {
+    id: &'a UploadId,
+    body: ByteStream,
+    room: u64,
+    most: u64,
+}
+
+impl<'a> Incoming<'a> {
+    /// For an upload of `length` bytes, which may have `most`; an error if it should go on elsewhere than at its end.
+    fn new(
+        id: &'a UploadId,
+        at: Option<u64>,
+        length: u64,
+        most: u64,
+        body: ByteStream,
+    ) -> Result<Self> {
+        match at {
+            Some(at) if at != length => Err(BlobsError::Offset {
+                id: id.clone(),
+                length,
+                at,
+            }),
+            _ => Ok(Self {
+                id,
+                body,
+                room: most.saturating_sub(length),
+                most,
+            }),
+        }
+    }
+
+    /// The next bytes; none at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        let broken = |reason: String| BlobsError::Broken {
+            id: self.id.clone(),
+            reason,
+        };
+        let next = tokio::time::timeout(SILENCE, self.body.try_next()).await;
+        let next = next.map_err(|_| broken("nothing came for too long".into()))?;
+        let next = next.map_err(|error| broken(error.to_string()))?;
+        let size = next.as_ref().map_or(0, Bytes::len) as u64;
+        self.room = self.room.checked_sub(size).ok_or(BlobsError::TooLarge {
+            id: self.id.clone(),
+            most: self.most,
+        })?;
+        Ok(next)
     }
 }
 

@@ -27,7 +27,7 @@ use object_store::{
 use serde::{Deserialize, Serialize};
 use sink::Sink;
 
-use super::{Blobs, BlobsError, ByteStream, Result, SILENCE, Stat, UploadId};
+use super::{Blobs, BlobsError, ByteStream, Incoming, Result, Stat, UploadId};
 use crate::clock::{Clock as _, System};
 use crate::metadata::keys;
 
@@ -163,32 +163,20 @@ impl Objects {
         id: &UploadId,
         path: &Path,
         mut hasher: Hasher,
-        mut room: u64,
-        most: u64,
-        body: &mut ByteStream,
+        mut body: Incoming<'_>,
     ) -> (Result<Added>, Result<()>) {
         let mut sink = Sink::new(self.objects.as_ref(), path.clone());
         let mut size = 0;
         let outcome = loop {
-            let broken = |reason: String| BlobsError::Broken {
-                id: id.clone(),
-                reason,
-            };
-            let bytes = match tokio::time::timeout(SILENCE, body.next()).await {
-                Err(_) => break Err(broken("nothing came for too long".into())),
+            let bytes = match body.next().await {
+                Ok(Some(bytes)) => bytes,
                 Ok(None) => break Ok(()),
-                Ok(Some(Err(error))) => break Err(broken(error.to_string())),
-                Ok(Some(Ok(bytes))) => bytes,
+                Err(error @ BlobsError::TooLarge { .. }) => {
+                    sink.abort().await;
+                    return (Ok(Added { size: 0, hasher }), Err(error));
+                }
+                Err(error) => break Err(error),
             };
-            if bytes.len() as u64 > room {
-                sink.abort().await;
-                let error = BlobsError::TooLarge {
-                    id: id.clone(),
-                    most,
-                };
-                return (Ok(Added { size: 0, hasher }), Err(error));
-            }
-            room -= bytes.len() as u64;
             size += bytes.len() as u64;
             hasher.update(&bytes);
             if let Err(error) = sink.push(&bytes).await {
@@ -304,17 +292,11 @@ impl Blobs for Objects {
         id: &UploadId,
         at: Option<u64>,
         most: u64,
-        mut body: ByteStream,
+        body: ByteStream,
     ) -> Result<u64> {
         let (mut record, revision) = self.record(id).await?;
         let length = record.length();
-        if let Some(at) = at.filter(|at| *at != length) {
-            return Err(BlobsError::Offset {
-                id: id.clone(),
-                length,
-                at,
-            });
-        }
+        let body = Incoming::new(id, at, length, most, body)?;
         if record.pieces.len() >= PIECES_MAX {
             return Err(BlobsError::TooLarge {
                 id: id.clone(),
@@ -324,8 +306,7 @@ impl Blobs for Objects {
         let name = uuid::Uuid::new_v4().simple().to_string();
         let path = piece_path(id, &name);
         let hasher = Self::restore(id, &record)?;
-        let room = most.saturating_sub(length);
-        let (added, outcome) = self.add(id, &path, hasher, room, most, &mut body).await;
+        let (added, outcome) = self.add(id, &path, hasher, body).await;
         if let Err(error @ BlobsError::TooLarge { .. }) = outcome {
             self.discard(id).await?;
             return Err(error);

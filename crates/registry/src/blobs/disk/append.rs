@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use futures::StreamExt;
 use mosaic_image::Hasher;
 use tokio::task::JoinHandle;
 
-use super::super::{BlobsError, ByteStream, Result, SILENCE, UploadId};
+use super::super::{BlobsError, Incoming, Result, UploadId};
 use super::blocking;
 
 /// What is gathered of an upload before it is hashed and written.
@@ -32,51 +31,29 @@ fn write_piece(mut end: End, piece: Vec<Bytes>, id: &UploadId) -> Result<End> {
 }
 
 /// Gathers the next piece of a body. Says also why there are no more, if there are none.
-async fn gather(
-    body: &mut ByteStream,
-    room: &mut u64,
-    id: &UploadId,
-    most: u64,
-) -> (Vec<Bytes>, Option<Result<()>>) {
+async fn gather(body: &mut Incoming<'_>) -> (Vec<Bytes>, Option<Result<()>>) {
     let mut piece = Vec::new();
     let mut size = 0;
     while size < WRITE_PIECE {
-        let broken = |reason: String| BlobsError::Broken {
-            id: id.clone(),
-            reason,
-        };
-        let end = match tokio::time::timeout(SILENCE, body.next()).await {
-            Err(_) => Err(broken("nothing came for too long".into())),
-            Ok(None) => Ok(()),
-            Ok(Some(Err(error))) => Err(broken(error.to_string())),
-            Ok(Some(Ok(bytes))) if bytes.len() as u64 > *room => Err(BlobsError::TooLarge {
-                id: id.clone(),
-                most,
-            }),
-            Ok(Some(Ok(bytes))) => {
-                *room -= bytes.len() as u64;
+        match body.next().await {
+            Ok(Some(bytes)) => {
                 size += bytes.len();
                 piece.push(bytes);
-                continue;
             }
-        };
-        return (piece, Some(end));
+            Ok(None) => return (piece, Some(Ok(()))),
+            Err(error) => return (piece, Some(Err(error))),
+        }
     }
     (piece, None)
 }
 
 /// Carries a body to the end of an upload. The end comes back unless its writing failed, or was lost.
-pub(super) async fn carry(
-    end: End,
-    id: &UploadId,
-    most: u64,
-    mut body: ByteStream,
-) -> (Option<End>, Result<()>) {
-    let mut room = most.saturating_sub(end.hasher.length());
+pub(super) async fn carry(end: End, mut body: Incoming<'_>) -> (Option<End>, Result<()>) {
+    let id = body.id;
     let mut writing: Option<JoinHandle<Result<End>>> = None;
     let mut idle = Some(end);
     loop {
-        let (piece, over) = gather(&mut body, &mut room, id, most).await;
+        let (piece, over) = gather(&mut body).await;
         let end = match writing.take() {
             None => idle.take(),
             Some(writing) => match writing.await {

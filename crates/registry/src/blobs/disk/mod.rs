@@ -29,7 +29,7 @@ use rustix::fs::{Advice, FlockOperation};
 
 use self::append::{End, WRITE_PIECE, carry};
 use self::files::{list, read_ahead, read_piece};
-use super::{Blobs, BlobsError, ByteStream, Result, Stat, UploadId};
+use super::{Blobs, BlobsError, ByteStream, Incoming, Result, Stat, UploadId};
 
 /// How long a request waits for another one to the same upload, whose client may be gone without our knowing.
 const TURN: Duration = Duration::from_secs(10);
@@ -149,20 +149,19 @@ impl Inner {
         let mut state = turn.map_err(|_| BlobsError::Busy(id.clone()))?;
         let hasher = self.hasher(id, &mut state).await?;
         let length = hasher.length();
-        if let Some(at) = at.filter(|at| *at != length) {
-            *state = Some(hasher);
-            return Err(BlobsError::Offset {
-                id: id.clone(),
-                length,
-                at,
-            });
-        }
+        let body = match Incoming::new(id, at, length, most, body) {
+            Ok(body) => body,
+            Err(error) => {
+                *state = Some(hasher);
+                return Err(error);
+            }
+        };
         let file = OpenOptions::new().append(true).open(self.upload_path(id));
         let file = file.map_err(|error| missing_upload(id, error))?;
         // A write that failed, or whose request was given up, may have left more than what was hashed.
         let cut = file.set_len(length);
         cut.map_err(|error| BlobsError::io("cut upload", id, error))?;
-        let (end, outcome) = carry(End { file, hasher }, id, most, body).await;
+        let (end, outcome) = carry(End { file, hasher }, body).await;
         // Without an end, the next who comes reads what there is.
         *state = end.map(|end| end.hasher);
         let length = state.as_ref().map(Hasher::length);
