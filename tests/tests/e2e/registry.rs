@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::faults::SmallDisk;
 use crate::kills;
 
-fn server(arguments: &[&str]) -> Server {
+pub(crate) fn server(arguments: &[&str]) -> Server {
     Server::start_with(ServerOptions {
         registry: true,
         arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
@@ -25,7 +25,7 @@ fn server(arguments: &[&str]) -> Server {
 }
 
 /// `mos image` as administrator, with a home of its own.
-fn image(server: &Server, words: &[&str]) -> Outcome {
+pub(crate) fn image(server: &Server, words: &[&str]) -> Outcome {
     let mut command = Command::new(mos());
     command
         .env("HOME", server.scratch())
@@ -38,7 +38,7 @@ fn image(server: &Server, words: &[&str]) -> Outcome {
 }
 
 /// A tree with a file of this many bytes that cannot be compressed.
-fn tree(at: &Path, bytes: usize) -> PathBuf {
+pub(crate) fn tree(at: &Path, bytes: usize) -> PathBuf {
     let root = at.join(format!("tree-{}", rand::rng().random::<u64>()));
     fs::create_dir_all(root.join("data")).expect("a directory");
     let mut noise = vec![0; bytes];
@@ -47,12 +47,12 @@ fn tree(at: &Path, bytes: usize) -> PathBuf {
     root
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a path of this test")
 }
 
 /// Puts an image of its own into the registry; its digest.
-fn push(server: &Server, name: &str, bytes: usize) -> String {
+pub(crate) fn push(server: &Server, name: &str, bytes: usize) -> String {
     let tree = tree(server.scratch(), bytes);
     let imported = image(
         server,
@@ -72,7 +72,7 @@ fn token(server: &Server, namespace: &str, account: &str) -> String {
 }
 
 /// A service account that may push to its namespace.
-fn pusher(server: &Server, namespace: &str) -> String {
+pub(crate) fn pusher(server: &Server, namespace: &str) -> String {
     let token = token(server, namespace, "ci");
     let binding = format!(
         "create rolebinding ci --clusterrole=edit --serviceaccount={namespace}:ci -n {namespace}"
