@@ -252,7 +252,15 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response<Body>, Status>
         _ => return Err(method_not_allowed(call)),
     };
     if !kind.can_by(verb, &call.user.name) {
-        return Err(method_not_allowed(call));
+        let Some(keeper) = &kind.keeper else {
+            return Err(method_not_allowed(call));
+        };
+        let why = format!(
+            "the server does not allow this method on the requested resource: {} only show what {keeper} has",
+            kind.plural
+        );
+        let refused = Status::method_not_allowed(why);
+        return Err(refused.about(&kind.group, &kind.plural, &call.path.name));
     }
     if kind.namespaced
         && call.path.namespace.is_empty()

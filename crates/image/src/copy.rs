@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::document::{Descriptor, Document, Platform};
-use crate::name::Name;
+use crate::name::{Name, Tag};
 use crate::place::{As, Body, Place, PlaceError, closure, find};
 use crate::retry::{Retry, again};
 
@@ -94,6 +94,16 @@ pub async fn copy(
         for descriptor in from.referrers(source, &digest, None).await? {
             let document = again(|| from.document(source, &descriptor)).await?;
             let more = copy_document(from, source, to, target, document, As::Part, options).await?;
+            copied.moved += more.moved;
+            copied.spared += more.spared;
+        }
+        for tag in Tag::of_cosign(&digest) {
+            let (source, target) = (source.with_tag(tag.clone()), target.with_tag(tag));
+            let Some(document) = again(|| from.resolve(&source)).await? else {
+                continue;
+            };
+            let more =
+                copy_document(from, &source, to, &target, document, As::Root, options).await?;
             copied.moved += more.moved;
             copied.spared += more.spared;
         }

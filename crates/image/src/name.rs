@@ -128,6 +128,25 @@ impl Tag {
     pub fn latest() -> Self {
         Self(LATEST.into())
     }
+
+    /// The tags under which cosign 2 keeps signatures, attestations and lists of contents of a document.
+    #[must_use]
+    pub fn of_cosign(digest: &Digest) -> Vec<Self> {
+        let digest = digest.as_ref().replace(':', "-");
+        ["sig", "att", "sbom"]
+            .map(|kind| Self(format!("{digest}.{kind}").into()))
+            .into()
+    }
+
+    /// Whether it only leads to documents about another one: of cosign, or of the distribution-spec's "Referrers Tag
+    /// Schema".
+    #[must_use]
+    pub fn refers(&self) -> bool {
+        let hex = self.0.strip_prefix("sha256-").unwrap_or_default();
+        let (hex, kind) = hex.split_once('.').unwrap_or((hex, ""));
+        let is_hex = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hex && matches!(kind, "" | "sig" | "att" | "sbom")
+    }
 }
 
 impl FromStr for Tag {
@@ -261,6 +280,25 @@ impl Name {
         }
     }
 
+    /// Another tag of the same repository.
+    #[must_use]
+    pub fn with_tag(&self, tag: Tag) -> Self {
+        Self {
+            tag: Some(tag),
+            digest: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same without a tag.
+    #[must_use]
+    pub fn untagged(&self) -> Self {
+        Self {
+            tag: None,
+            ..self.clone()
+        }
+    }
+
     /// The same with `latest` where neither tag nor digest was written.
     #[must_use]
     pub fn with_default_tag(&self) -> Self {
@@ -306,6 +344,21 @@ impl Name {
             name.repository = short;
         }
         name
+    }
+
+    /// The same image in this registry (a host, and maybe a port), whichever it named.
+    ///
+    /// # Errors
+    ///
+    /// When `registry` is not one.
+    pub fn in_registry(&self, registry: &str) -> Result<Self, NameError> {
+        let Self {
+            repository,
+            tag,
+            digest,
+            ..
+        } = self.with_default_tag();
+        Self::new(Some(registry), repository, tag, digest)
     }
 
     /// The names to ask for, in this order. A name with a registry stands for itself. One without is asked of the

@@ -39,8 +39,12 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "`mos server` runs the API; what runs on it are Kubernetes manifests: `mos apply -f FILE` and `mos delete -f FILE`",
     ),
     (
-        &["images", "image", "build", "push", "pull", "tag", "login"],
-        "mos makes and moves no images: build and push with a tool such as docker or buildah, and name the image in a manifest",
+        &["images", "push", "pull", "tag", "login", "save", "load"],
+        "`mos image` moves images and shows them, with no login; `mos image copy` gives one another name",
+    ),
+    (
+        &["build"],
+        "build with a tool such as docker or buildah and push to the cluster's registry, or make an image from a directory with `mos image import`",
     ),
     (
         &[

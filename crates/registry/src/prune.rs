@@ -9,13 +9,17 @@ use crate::metadata::record::{ManifestRecord, TagRecord};
 use crate::metadata::{Removed, Result, keys, parse};
 use crate::registry::Registry;
 
+/// The most that one call takes away.
+const AT_MOST: usize = 10_000;
+
 impl Registry {
     /// Removes the manifests of a repository that were pushed more than the grace ago, and that no tag, no index and, for
-    /// referrers, no subject leads to. Returns their digests; their blobs go with the next collection.
+    /// referrers, no subject leads to. Returns their digests, of very many a part; their blobs go with the next collection.
+    /// With `dry_run` nothing is removed, and what only goes with something else is not told.
     ///
     /// # Errors
     /// When the store fails. What was removed until then stays so.
-    pub async fn prune(&self, repository: &str) -> Result<Vec<Digest>> {
+    pub async fn prune(&self, repository: &str, dry_run: bool) -> Result<Vec<Digest>> {
         let (metadata, now) = (&self.0.metadata, self.0.metadata.now());
         // Indexes first, then the manifests that only they named.
         let mut pruned = Vec::new();
@@ -42,6 +46,7 @@ impl Registry {
                 })
                 .await?;
             let there: HashSet<&Digest> = found.iter().map(|(digest, _)| digest).collect();
+            let room = AT_MOST.saturating_sub(pruned.len());
             let unreachable = found.iter().filter(|(digest, manifest)| {
                 let refers = manifest
                     .subject
@@ -50,13 +55,16 @@ impl Registry {
                 let old = metadata.grace.is_over(manifest.pushed, now);
                 old && !refers && !kept.contains(digest)
             });
+            let unreachable = unreachable.take(room);
             let before = pruned.len();
             for (digest, _) in unreachable {
-                if metadata.remove_manifest(repository, digest, false).await? == Removed::Done {
+                let goes = dry_run
+                    || metadata.remove_manifest(repository, digest, false).await? == Removed::Done;
+                if goes {
                     pruned.push(digest.clone());
                 }
             }
-            if pruned.len() == before {
+            if dry_run || pruned.len() == before || pruned.len() >= AT_MOST {
                 return Ok(pruned);
             }
         }

@@ -4,7 +4,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::registry::Registry;
-use crate::server::{Body, RequestBody};
+use crate::server::{Body, Nobody, RequestBody};
 
 /// Answers one request: looks at who sends it, and gives tokens.
 pub async fn answer<B: RequestBody>(registry: &Registry, request: Request<B>) -> Response<Body> {
@@ -12,6 +12,7 @@ pub async fn answer<B: RequestBody>(registry: &Registry, request: Request<B>) ->
     // What the token endpoint gave to somebody who did not say who they are.
     if bearer(&head) == Some(ANONYMOUS) {
         head.headers.remove(header::AUTHORIZATION);
+        head.extensions.insert(Nobody);
     }
     let who = match registry.0.access.authenticate(&head) {
         Ok(who) => who,

@@ -13,6 +13,7 @@ mod documents;
 mod errors;
 mod faults;
 mod helm;
+mod images;
 mod kills;
 mod list;
 mod matrix;

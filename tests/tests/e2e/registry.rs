@@ -256,7 +256,12 @@ fn kubectl_shows_the_images_and_nobody_can_write_them() {
     }
     let by = "get images -n shop -o jsonpath='{.items[0].status.digest}'";
     assert_eq!(kubectl.run(by).ok(), digest);
-    image(&server, &["pull", "shop/web:1.0"]).ok();
+    let directory = server.scratch().join("pulled");
+    image(
+        &server,
+        &["--dir", text(&directory), "pull", "shop/web:1.0"],
+    )
+    .ok();
     wait_until("the pull to be shown", || {
         !kubectl
             .run("get images -n shop -o jsonpath='{.items[0].status.lastPullTime}'")
@@ -350,6 +355,11 @@ fn a_namespace_with_a_key_runs_only_what_is_signed_with_it() {
         .http()
         .patch(mosaic_tests::PatchKind::Merge, namespace, &patch)
         .ok();
+    let nonsense = json!({"metadata": {"annotations": {"mosaic/image-key": "nonsense"}}});
+    server
+        .http()
+        .patch(mosaic_tests::PatchKind::Merge, namespace, &nonsense)
+        .fails(403, "Forbidden");
     let pod = |name: &str, image: &str| {
         let pod = json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": image}]}});
         server.http().post("/api/v1/namespaces/vault/pods", &pod)
@@ -400,6 +410,21 @@ fn a_namespace_with_a_key_runs_only_what_is_signed_with_it() {
         manifest.to_string().into_bytes(),
     );
     assert_eq!(put.status, 201, "{put}");
+
+    // The signature is shown with the image and goes with it, and is no image of its own.
+    image(&server, &["inspect", "vault/web:1"]).says("signature ");
+    image(
+        &server,
+        &["copy", "--referrers", "vault/web:1", "vault/copy:1"],
+    )
+    .ok();
+    image(&server, &["inspect", "vault/copy:1"]).says("signature ");
+    let listed = image(&server, &["ls"]);
+    assert!(
+        !listed.says("vault/web").stdout.contains(".sig"),
+        "{listed}"
+    );
+    image(&server, &["ls", "--all"]).says(".sig");
 
     // What runs is what was signed, wherever the tag points later.
     let created = pod("signed", &named).ok();

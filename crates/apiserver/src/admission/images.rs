@@ -13,21 +13,31 @@ pub const KEY: &str = "mosaic/image-key";
 
 /// Finds what an image's name stands for and checks its signature: from the name and the key, the name by digest, or
 /// why the image may not run.
-pub type ImagePolicy =
+pub type Judge =
     Box<dyn Fn(String, String) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
+/// What knows of signatures.
+pub struct ImagePolicy {
+    /// Says why text is no key, if it is none.
+    pub key: fn(&str) -> Result<(), String>,
+    /// Judges an image.
+    pub judge: Judge,
+}
 
 const LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
-/// Checks the images of a pod that are new to it.
+/// Checks the images of a pod that are new to it, and the key of a namespace.
 pub(super) async fn check(app: &App, attempt: &Attempt<'_>, pod: &mut Value) -> Result<(), Status> {
+    if attempt.is("", "Namespace") {
+        return check_key(app, attempt, pod);
+    }
     if !attempt.is("", "Pod") || !matches!(attempt.part, Part::Main | Part::EphemeralContainers) {
         return Ok(());
     }
     let Some(namespace) = app.kept_object("", "Namespace", "", attempt.namespace) else {
         return Ok(());
     };
-    let annotations = namespace.pointer("/metadata/annotations");
-    let Some(key) = annotations.and_then(|all| all.get(KEY)?.as_str()) else {
+    let Some(key) = key(&namespace) else {
         return Ok(());
     };
     let images = new_images(attempt.old, pod);
@@ -46,7 +56,7 @@ pub(super) async fn check(app: &App, attempt: &Attempt<'_>, pod: &mut Value) -> 
             image,
             "this server has no registry that could tell",
         )),
-        Some(policy) => policy(image.clone(), key.to_owned())
+        Some(policy) => (policy.judge)(image.clone(), key.to_owned())
             .await
             .map(|pinned| (image.clone(), pinned))
             .map_err(|why| refused(image, &why)),
@@ -55,6 +65,23 @@ pub(super) async fn check(app: &App, attempt: &Attempt<'_>, pod: &mut Value) -> 
         pin(attempt.old, pod, &image, &pinned);
     }
     Ok(())
+}
+
+fn key(namespace: &Value) -> Option<&str> {
+    namespace
+        .pointer("/metadata/annotations")?
+        .get(KEY)?
+        .as_str()
+}
+
+/// Refuses a key that is none: nothing would run in the namespace.
+fn check_key(app: &App, attempt: &Attempt<'_>, namespace: &Value) -> Result<(), Status> {
+    let new = key(namespace).filter(|new| attempt.old.and_then(key) != Some(*new));
+    match (new, app.image_policy.get()) {
+        (Some(new), Some(policy)) => (policy.key)(new)
+            .map_err(|why| attempt.forbidden(&format!("the annotation {KEY} is no key: {why}"))),
+        _ => Ok(()),
+    }
 }
 
 /// The containers of a pod that have another image than before, or that are new.

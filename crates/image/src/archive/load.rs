@@ -28,6 +28,9 @@ const IMAGES_MAX: usize = 1_000;
 pub struct LoadOptions {
     /// The name of its image, if there is one image; else each image has the name that is in the archive.
     pub name: Option<Name>,
+    /// The registry that the images become images of, when the names in the archive count: those without one, and
+    /// those of Docker's. By default they stay what they are called.
+    pub registry: Option<String>,
     /// The most bytes that the archive may hold, when it is unpacked, and each of its layers.
     pub bytes_max: u64,
     /// Is told how it gets on.
@@ -38,6 +41,7 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             name: None,
+            registry: None,
             bytes_max: BYTES_MAX,
             progress: Arc::new(Silent),
         }
@@ -91,7 +95,7 @@ pub async fn load(
             limit: IMAGES_MAX as u64,
         });
     }
-    name(&mut images, options.name.as_ref())?;
+    name(&mut images, options)?;
 
     // Everything is judged before anything is written.
     let mut whole = Vec::new();
@@ -114,17 +118,37 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Gives images the names that they shall have.
-fn name(images: &mut [Found], given: Option<&Name>) -> Result<(), ArchiveError> {
+fn name(images: &mut [Found], options: &LoadOptions) -> Result<(), ArchiveError> {
     let count = images.len();
     for image in images {
-        match given {
+        match &options.name {
             Some(_) if count > 1 => return Err(ArchiveError::Several { count }),
             Some(name) => image.names = vec![name.clone()],
             None if image.names.is_empty() => return Err(ArchiveError::Unnamed),
-            None => {}
+            None => {
+                if let Some(registry) = &options.registry {
+                    for name in &mut image.names {
+                        *name = moved(name, registry)?;
+                    }
+                }
+            }
         }
     }
     Ok(())
+}
+
+/// What an image of an archive is called in a registry.
+fn moved(name: &Name, registry: &str) -> Result<Name, ArchiveError> {
+    let short = name.familiar();
+    match short.registry() {
+        Some(own) if own == registry => Some(short),
+        None => short.in_registry(registry).ok(),
+        Some(_) => None,
+    }
+    .ok_or_else(|| ArchiveError::Elsewhere {
+        name: name.to_string(),
+        registry: registry.to_owned(),
+    })
 }
 
 /// The images of an archive, by the index of OCI's layout if there is one: it has the documents as they were.

@@ -21,7 +21,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 pub use load::{LoadOptions, Loaded, load};
-pub use save::{SaveOptions, Saved, save};
+pub use save::{SaveOptions, Saved, Source, save};
 
 use crate::config::ConfigError;
 use crate::digest::{Digest, DigestError};
@@ -105,8 +105,18 @@ pub enum ArchiveError {
         source: ConfigError,
     },
     /// An image without a name, and none was given.
-    #[error("the archive has an image without a name: say which it shall have")]
+    #[error("the archive has an image without a name: give it one with --name")]
     Unnamed,
+    /// An image of a registry that is not the one it is loaded into.
+    #[error(
+        "{name} of the archive is an image of another registry than {registry}: give it a name with --name"
+    )]
+    Elsewhere {
+        /// Its name in the archive.
+        name: String,
+        /// The registry that the archive is loaded into.
+        registry: String,
+    },
     /// A name was given, and there is more than one image.
     #[error("the archive has {count} images: a name can be given to one only")]
     Several {

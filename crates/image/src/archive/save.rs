@@ -20,11 +20,29 @@ use crate::name::Name;
 use crate::place::{Closure, Place, PlaceError, closure, find};
 use crate::store;
 
+/// An image that is saved, or that the receiver has.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name in the place.
+    pub name: Name,
+    /// Its name in the tar.
+    pub saved_as: Name,
+}
+
+impl From<Name> for Source {
+    fn from(name: Name) -> Self {
+        Self {
+            saved_as: name.clone(),
+            name,
+        }
+    }
+}
+
 /// How images are saved.
 #[derive(Clone)]
 pub struct SaveOptions {
     /// Images that the receiver has: what they have is left out.
-    pub bases: Vec<Name>,
+    pub bases: Vec<Source>,
     /// Of an index, only the image for this platform; none for the whole index.
     pub platform: Option<Platform>,
     /// Is told how it gets on.
@@ -53,7 +71,7 @@ pub struct Saved {
 }
 
 struct Image {
-    name: Name,
+    source: Source,
     root: Document,
     all: Closure,
 }
@@ -65,18 +83,18 @@ struct Image {
 /// When an image or a base is not there, a blob is not what its digest says, or the tar cannot be written.
 pub async fn save(
     place: &dyn Place,
-    names: &[Name],
+    sources: &[Source],
     out: &mut (dyn AsyncWrite + Send + Unpin),
     options: &SaveOptions,
 ) -> Result<Saved, ArchiveError> {
     let _reading = place.hold().await?;
     let mut images = Vec::new();
-    for name in names {
-        images.push(image(place, name, options.platform.as_ref()).await?);
+    for source in sources {
+        images.push(image(place, source, options.platform.as_ref()).await?);
     }
     let mut bases = Vec::new();
-    for name in &options.bases {
-        bases.push(image(place, name, None).await?);
+    for source in &options.bases {
+        bases.push(image(place, source, None).await?);
     }
     let plan = plan(&images, &bases)?;
     options.progress.planned(&plan.blobs);
@@ -102,13 +120,14 @@ pub async fn save(
 
 async fn image(
     place: &dyn Place,
-    name: &Name,
+    source: &Source,
     platform: Option<&Platform>,
 ) -> Result<Image, ArchiveError> {
+    let name = &source.name;
     let root = find(place, name, platform).await?;
     let all = closure(place, name, root.clone()).await?;
     Ok(Image {
-        name: name.clone(),
+        source: source.clone(),
         root,
         all,
     })
@@ -146,7 +165,7 @@ fn plan(images: &[Image], bases: &[Image]) -> Result<Plan, ArchiveError> {
                 plan.omitted.push(blob.clone());
             } else {
                 plan.blobs.push(blob.clone());
-                plan.sources.push(image.name.clone());
+                plan.sources.push(image.source.name.clone());
             }
         }
     }
@@ -173,7 +192,7 @@ fn plan(images: &[Image], bases: &[Image]) -> Result<Plan, ArchiveError> {
             bases: bases
                 .iter()
                 .map(|base| MissingBase {
-                    name: base.name.familiar().to_string(),
+                    name: base.source.saved_as.familiar().to_string(),
                     digest: base.root.digest().clone(),
                 })
                 .collect(),
@@ -199,10 +218,13 @@ impl Plan {
 }
 
 fn entry(image: &Image, base: Option<&Image>) -> Descriptor {
-    let mut entry = store::named(&image.root.descriptor(), &image.name);
+    let mut entry = store::named(&image.root.descriptor(), &image.source.saved_as);
     if let Some(base) = base {
         let mut annotations = entry.annotations().clone().unwrap_or_default();
-        annotations.insert(BASE_NAME.to_owned(), base.name.familiar().to_string());
+        annotations.insert(
+            BASE_NAME.to_owned(),
+            base.source.saved_as.familiar().to_string(),
+        );
         annotations.insert(BASE_DIGEST.to_owned(), base.root.digest().to_string());
         entry.set_annotations(Some(annotations));
     }
@@ -225,15 +247,14 @@ fn docker_image(image: &Image) -> Option<DockerImage> {
     let config = document
         .config()
         .filter(|config| media::is_config(config.media_type().as_ref()))?;
+    let name = &image.source.saved_as;
+    let repo_tags = match (name.tag(), name.digest()) {
+        (None, Some(_)) => Vec::new(),
+        _ => vec![tagged(name)],
+    };
     Some(DockerImage {
         config: blob_entry(config.digest()),
-        repo_tags: Some(
-            if image.name.digest().is_some() && image.name.tag().is_none() {
-                Vec::new()
-            } else {
-                vec![tagged(&image.name)]
-            },
-        ),
+        repo_tags: Some(repo_tags),
         layers: Some(
             document
                 .layers()

@@ -99,7 +99,12 @@ impl Remote {
         Ok(Some(pages))
     }
 
-    pub(super) async fn repositories(&self, registry: &str) -> Result<Vec<Listed>, PlaceError> {
+    /// The repositories of a registry, by names without tags.
+    ///
+    /// # Errors
+    ///
+    /// When it does not tell.
+    pub async fn repositories(&self, registry: &str) -> Result<Vec<Name>, PlaceError> {
         #[derive(Deserialize)]
         struct Page {
             repositories: Option<Vec<String>>,
@@ -113,18 +118,45 @@ impl Remote {
         };
         let url = self.url(&target, &format!("_catalog?n={PAGE}")).await?;
         let pages: Vec<Page> = self.pages(&target, url).await?.unwrap_or_default();
+        let repositories = pages.into_iter().flat_map(|page| page.repositories);
+        // What is not a name cannot be asked for.
+        let name = |text: String| {
+            let repository: Repository = text.parse().ok()?;
+            Name::new(Some(registry), repository, None, None).ok()
+        };
+        Ok(repositories.flatten().filter_map(name).collect())
+    }
+
+    pub(super) async fn all_tags(&self, registry: &str) -> Result<Vec<Listed>, PlaceError> {
         let mut listed = Vec::new();
-        let names = pages.into_iter().flat_map(|page| page.repositories);
-        for repository in names.flatten() {
-            // What is not a name cannot be asked for.
-            let Ok(repository) = repository.parse::<Repository>() else {
-                continue;
-            };
-            if let Ok(name) = Name::new(Some(registry), repository, None, None) {
-                listed.extend(self.tags(&name).await?);
-            }
+        for repository in self.repositories(registry).await? {
+            listed.extend(self.tags(&repository).await?);
         }
         Ok(listed)
+    }
+
+    /// Deletes what no tag leads to in a repository of Mosaic's registry, or with `dry_run` only tells what that is. Of
+    /// very much it is a part, and nothing if nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// When the registry refuses, or is another one.
+    pub async fn prune(&self, name: &Name, dry_run: bool) -> Result<Vec<Digest>, PlaceError> {
+        #[derive(Deserialize)]
+        struct Pruned {
+            digests: Vec<Digest>,
+        }
+        let target = self.target(name, Action::Delete, "prune", "the repository");
+        let query = if dry_run { "?dryRun=true" } else { "" };
+        let url = self.url(&target, &format!("_mosaic/prune{query}")).await?;
+        let answer = self.ask(&target, &Method::POST, &url, &[]).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(target.refused(answer).await);
+        }
+        let bytes = bounded(&target, answer, PAGE_MAX).await?;
+        let pruned: Pruned = serde_json::from_slice(&bytes)
+            .map_err(|error| PlaceError::Unfit(format!("the registry's answer: {error}")))?;
+        Ok(pruned.digests)
     }
 
     pub(super) async fn tags(&self, name: &Name) -> Result<Vec<Listed>, PlaceError> {

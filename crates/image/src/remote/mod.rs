@@ -383,7 +383,7 @@ impl Place for Remote {
     async fn list(&self, within: Option<&Name>) -> Result<Vec<Listed>, PlaceError> {
         match (within, &self.home) {
             (Some(name), _) => self.tags(name).await,
-            (None, Some(home)) => self.repositories(home).await,
+            (None, Some(home)) => self.all_tags(home).await,
             (None, None) => Err(PlaceError::Unfit(
                 "which registry, or which repository, shall be listed?".to_owned(),
             )),

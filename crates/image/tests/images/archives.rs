@@ -12,7 +12,7 @@ use crate::common::{Image, files, image, layer, layout, name, noise, put, skopeo
 async fn saved(place: &dyn Place, names: &[&str], bases: &[&str]) -> (Vec<u8>, Saved) {
     let names: Vec<_> = names.iter().map(|text| name(text)).collect();
     let options = SaveOptions {
-        bases: bases.iter().map(|text| name(text)).collect(),
+        bases: bases.iter().map(|text| name(text).into()).collect(),
         ..SaveOptions::default()
     };
     let mut tar = Vec::new();

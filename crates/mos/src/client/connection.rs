@@ -235,6 +235,13 @@ pub(crate) async fn config(args: &ConnectionArgs) -> Result<Config, Failure> {
     resolve(args).await.map(|(config, _)| config)
 }
 
+/// Whether the user has, or names, a cluster at all.
+pub(crate) fn is_configured(args: &ConnectionArgs) -> bool {
+    let variable = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
+    let files = candidates(args.kubeconfig.as_ref(), None, std::env::home_dir());
+    args.kubeconfig.is_some() || variable.is_some() || files.iter().any(|file| file.exists())
+}
+
 /// The settings of the connection, and where they come from.
 async fn resolve(args: &ConnectionArgs) -> Result<(Config, Origin), Failure> {
     let (mut kubeconfig, files) = read(args)?;

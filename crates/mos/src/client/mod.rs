@@ -18,7 +18,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio::time::Instant;
 
-pub(crate) use connection::{ConnectionArgs, Origin, config, duration};
+pub(crate) use connection::{ConnectionArgs, Origin, config, duration, is_configured};
 pub(crate) use discovery::Discovery;
 pub(crate) use error::{ApiError, Call};
 pub(crate) use resource::Resource;

@@ -78,7 +78,9 @@ pub(crate) fn run(args: RegistryArgs) -> Result<(), Failure> {
 }
 
 async fn registry(args: RegistryArgs) -> Result<(), Failure> {
-    let listener = listen(args.listen, "--listen").await?;
+    let listener = listen(args.listen)
+        .await
+        .map_err(|failure| failure.hint("choose another with --listen ADDR:PORT"))?;
     let address = listener
         .local_addr()
         .map_err(|error| Failure::new(format!("the image registry has no address: {error}")))?;
@@ -91,6 +93,12 @@ async fn registry(args: RegistryArgs) -> Result<(), Failure> {
         Some(tls(&args, address)?)
     };
     let scheme = if args.plain_http { "http" } else { "https" };
+    if tls.is_some() {
+        tracing::info!(
+            "clients check its certificate against {}",
+            args.data_dir.join("pki/ca.crt").display()
+        );
+    }
     tracing::info!(
         address = %format!("{scheme}://{address}"),
         directory = %args.data_dir.display(),

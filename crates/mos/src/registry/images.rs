@@ -10,6 +10,7 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch
 use kube::core::GroupVersionKind;
 use mosaic_apiserver::Server;
 use mosaic_auth::{User, groups};
+use mosaic_image::Tag;
 use mosaic_image::digest::sha256;
 use mosaic_registry::Registry;
 use mosaic_registry::access::namespace;
@@ -55,7 +56,8 @@ async fn follow(
             .as_ref()
             .map(|(repository, tag)| (&**repository, &**tag));
         let page = registry.images(place, revision, PAGE).await?;
-        for image in &page.images {
+        let images = page.images.iter();
+        for image in images.filter(|image| !is_about_another(&image.tag)) {
             let key = key(&image.repository, &image.tag);
             let wanted = status(image);
             if shown.remove(&key).as_ref() != Some(&wanted) {
@@ -74,6 +76,7 @@ async fn follow(
     let mut events = registry.watch_images(revision.unwrap_or_default()).await?;
     while let Some(event) = events.try_next().await? {
         match event {
+            ImageEvent::Applied(image) if is_about_another(&image.tag) => {}
             ImageEvent::Applied(image) => {
                 let key = key(&image.repository, &image.tag);
                 objects.apply(&key, status(&image)).await?;
@@ -84,6 +87,11 @@ async fn follow(
         }
     }
     Ok(())
+}
+
+/// Whether a tag is one of a signature or another document about an image, and not of an image.
+fn is_about_another(tag: &str) -> bool {
+    tag.parse().is_ok_and(|tag: Tag| tag.refers())
 }
 
 /// Namespace and name of an object.

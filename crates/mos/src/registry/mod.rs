@@ -19,6 +19,7 @@ use futures::FutureExt;
 use hyper::service::service_fn;
 use mosaic_apiserver::listener::{self, Client, How};
 use mosaic_apiserver::{Gate, Server};
+use mosaic_image::Name;
 use mosaic_registry::{Access, Registry, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -48,6 +49,10 @@ pub(crate) struct InServerArgs {
     /// where each server would have a registry of its own
     #[arg(long, value_name = "ADDR:PORT|none")]
     pub(crate) registry_listen: Option<Listen>,
+    /// What hosts and people call the registry, which the names of images begin with; by default the address that it is
+    /// reached at. Give the name to --tls-san too
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = registry_name)]
+    pub(crate) registry_name: Option<String>,
     /// Directory of the images; by default `registry` in the data directory
     #[arg(long, value_name = "DIR", conflicts_with = "registry_bucket")]
     pub(crate) registry_dir: Option<PathBuf>,
@@ -116,6 +121,10 @@ impl Running {
         server: &Server,
     ) -> Result<Option<Self>, Failure> {
         let Some(address) = args.listens(store) else {
+            if !args.mirrors.registry_mirror.is_empty() {
+                return Err(Failure::usage("mirrors take an image registry")
+                    .hint("start it with --registry-listen ADDR:PORT"));
+            }
             if args.registry_listen.is_none() {
                 tracing::info!(
                     "no image registry: with etcd it is started by --registry-listen ADDR:PORT"
@@ -134,10 +143,19 @@ impl Running {
         ));
         let registry = open(storage, access, args.registry_grace, true);
         registry.set_mirrors(args.mirrors.open()?);
-        let listener = listen(address, "--registry-listen").await?;
-        let address = reached_at(&listener, server.advertised())?;
-        server.has_registry(&address, policy::policy(registry.clone(), address.clone()));
-        tracing::info!(%address, "image registry");
+        let listener = listen(address).await.map_err(|failure| {
+            failure.hint(
+                "choose another with --registry-listen ADDR:PORT, or `--registry-listen none`",
+            )
+        })?;
+        let names = names(
+            args.registry_name.as_deref(),
+            &listener,
+            server.advertised(),
+        )?;
+        let name = names.first().cloned().unwrap_or_default();
+        server.has_registry(&name, policy::policy(registry.clone(), names));
+        tracing::info!(%address, %name, "image registry");
         let shutdown = CancellationToken::new();
         let tls = TlsAcceptor::from(server.gate().tls());
         let client = images::client(server);
@@ -185,27 +203,47 @@ fn open(storage: Storage, access: Arc<dyn Access>, grace: Duration, tls: bool) -
     Registry::new(storage.records, storage.blobs, access, settings)
 }
 
-async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         Failure::new(format!(
             "the image registry cannot listen on {address}: {error}"
         ))
-        .hint(format!(
-            "choose another with {flag} ADDR:PORT, or `{flag} none`"
-        ))
     })
 }
 
-/// Where others reach a listener: on all addresses, at the one that the server is reached at.
-fn reached_at(listener: &TcpListener, server: Option<SocketAddr>) -> Result<String, Failure> {
+fn registry_name(text: &str) -> Result<String, String> {
+    let name: Result<Name, _> = format!("{text}/image").parse();
+    match name.as_ref().map(Name::registry) {
+        Ok(Some(registry)) => Ok(registry.to_owned()),
+        _ => Err(
+            "a host with a dot in it, or with a port, is wanted, such as registry.example.com:5000"
+                .into(),
+        ),
+    }
+}
+
+/// The names of a registry, the one for others first: the given one or where its listener is reached, which is the
+/// server's address if it listens on all; and those that are good on its own host.
+fn names(
+    given: Option<&str>,
+    listener: &TcpListener,
+    server: Option<SocketAddr>,
+) -> Result<Vec<String>, Failure> {
     let mut address = listener
         .local_addr()
         .map_err(|error| Failure::new(format!("the image registry has no address: {error}")))?;
+    let here = address.ip().is_loopback() || address.ip().is_unspecified();
     if address.ip().is_unspecified() {
         let ip = server.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |server| server.ip());
         address.set_ip(ip);
     }
-    Ok(address.to_string())
+    let mut names: Vec<String> = given.map(str::to_owned).into_iter().collect();
+    names.push(address.to_string());
+    if here {
+        let port = address.port();
+        names.extend(["localhost", "127.0.0.1"].map(|host| format!("{host}:{port}")));
+    }
+    Ok(names)
 }
 
 /// Answers requests until `shutdown`; certificates of clients are worth what `gate` says.

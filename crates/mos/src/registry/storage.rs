@@ -126,6 +126,14 @@ impl MirrorArgs {
         if self.registry_mirror.is_empty() {
             return Ok(Vec::new());
         }
+        let mut prefixes: Vec<&str> = self.registry_mirror.iter().map(|it| &*it.prefix).collect();
+        prefixes.sort_unstable();
+        if let Some(twice) = prefixes.windows(2).find(|pair| pair.first() == pair.last()) {
+            let prefix = twice.first().copied().unwrap_or_default();
+            return Err(Failure::usage(format!(
+                "registry-mirror: {prefix} is to be two mirrors"
+            )));
+        }
         let place = Arc::new(Remote::new(RemoteOptions {
             keyring,
             authorities,
@@ -171,6 +179,8 @@ impl Storage {
     /// The bytes in a bucket, the records in a store: any number of servers may share the two. The bucket is found as
     /// S3's own tools do, by `AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` and so on.
     pub(super) fn bucket(bucket: &Bucket, records: Arc<dyn Store>) -> Result<Self, Failure> {
+        // Its client asks for the process's; it is there already if somebody else set it.
+        let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
         let s3 = AmazonS3Builder::from_env()
             .with_bucket_name(&bucket.name)
             // Whoever names an endpoint without TLS means it; there is none by default.

@@ -57,6 +57,15 @@ fn next(path: &str, n: usize, last: &str, more: &str) -> String {
 }
 
 impl Call<'_> {
+    /// Takes away what no tag leads to; with `dryRun=true` only tells what that is.
+    pub(super) async fn prune(&self) -> Answer {
+        self.refuse_mirror()?;
+        let dry_run = self.query("dryRun").is_some_and(|text| text == "true");
+        let pruned = self.registry.prune(self.repository, dry_run).await?;
+        let digests: Vec<&str> = pruned.iter().map(AsRef::as_ref).collect();
+        Ok(json_answer(&json!({ "digests": digests })))
+    }
+
     pub(super) async fn tags(&self) -> Answer {
         let metadata = &self.registry.0.metadata;
         let n = wanted(self.head.uri.query(), TAGS_MAX)?;

@@ -205,8 +205,10 @@ impl Call<'_> {
     ) -> Result<(), ApiError> {
         let namespace = namespace(self.repository);
         let used = self.registry.used(namespace, new).await?;
-        // Without anything new, the question is whether there is room for anything at all.
-        if used > limit || (new.is_empty() && used == limit) {
+        // Without anything new, the question is whether there is room for anything at all. What adds nothing is no reason to
+        // refuse a tag, also where the limit was lowered since.
+        let over = used > limit || (new.is_empty() && used == limit);
+        if over && (new.is_empty() || used > self.registry.used(namespace, &[]).await?) {
             let message = format!(
                 "the images of namespace {namespace} would have {used} bytes; its quota allows {limit}"
             );

@@ -59,6 +59,10 @@ impl Call<'_> {
     }
 }
 
+/// Marks the head of a request that came with the token of those who did not say who they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Nobody;
+
 impl Registry {
     /// Answers a request of somebody. Whatever goes wrong is in the answer.
     pub async fn handle<B: RequestBody>(
@@ -173,7 +177,12 @@ impl Registry {
             format!(",scope=\"repository:{repository}:{actions}\"")
         });
         let service = &settings.service;
-        let challenge = format!("Bearer realm=\"{realm}\",service=\"{service}\"{scope}");
+        // Who has the token of nobody already would otherwise ask for it again and again (RFC 6750, section 3.1).
+        let error = match head.extensions.get::<Nobody>() {
+            Some(Nobody) => ",error=\"insufficient_scope\"",
+            None => "",
+        };
+        let challenge = format!("Bearer realm=\"{realm}\",service=\"{service}\"{scope}{error}");
         ApiError::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, reason)
             .with(header::WWW_AUTHENTICATE, &challenge)
     }
@@ -190,6 +199,8 @@ fn action(method: &Method, resource: &Resource) -> Result<Action, ApiError> {
     let action = match (method, resource) {
         (&Method::GET | &Method::HEAD, R::Upload(_)) => Action::Push,
         (&Method::GET | &Method::HEAD, R::Uploads) => return Err(method_not_allowed()),
+        (&Method::POST, R::Prune) => Action::Delete,
+        (_, R::Prune) => return Err(method_not_allowed()),
         (&Method::GET | &Method::HEAD, _) => Action::Pull,
         (&Method::POST, R::Uploads) => Action::Push,
         (&Method::PATCH | &Method::PUT | &Method::DELETE, R::Upload(_)) => Action::Push,
@@ -219,6 +230,7 @@ impl Call<'_> {
             Resource::Blob(digest) => self.delete_blob(&digest).await,
             Resource::Uploads => self.start_upload(body).await,
             Resource::Upload(id) => self.upload(&id, body).await,
+            Resource::Prune => self.prune().await,
         }
     }
 

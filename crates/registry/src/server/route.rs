@@ -27,6 +27,8 @@ pub(crate) enum Resource {
     Blob(Digest),
     Uploads,
     Upload(UploadId),
+    /// `/v2/<name>/_mosaic/prune`, an extension as the specification wants them to be called ("Extensions").
+    Prune,
 }
 
 fn decoded(text: &str) -> Result<String, ApiError> {
@@ -53,6 +55,7 @@ pub(crate) fn route(path: &str) -> Result<Option<Route>, ApiError> {
     let last = decoded(last)?;
     let (name, resource) = match rest.rsplit_once('/') {
         Some((name, "tags")) if last == "list" => (name, Resource::Tags),
+        Some((name, "_mosaic")) if last == "prune" => (name, Resource::Prune),
         Some((name, "referrers")) => (name, Resource::Referrers(digest::parse(&last)?)),
         Some((name, "manifests")) => (name, Resource::Manifest(last)),
         Some((name, "blobs")) if last == "uploads" => (name, Resource::Uploads),

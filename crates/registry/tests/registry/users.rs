@@ -485,7 +485,7 @@ async fn what_no_tag_leads_to_is_pruned_when_asked_for() {
         .await
         .is(201);
     let pruned = loop {
-        match server.registry.prune("r").await.unwrap() {
+        match server.registry.prune("r", false).await.unwrap() {
             young if young.is_empty() => tokio::time::sleep(Duration::from_millis(50)).await,
             pruned => break pruned,
         }

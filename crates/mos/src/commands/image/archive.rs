@@ -1,10 +1,12 @@
 //! `mos image save|load`: images to and from a tar that Docker and skopeo read and write too.
 
+use std::fs::Permissions;
 use std::io::IsTerminal;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mosaic_image::archive::{self, LoadOptions, SaveOptions};
+use mosaic_image::archive::{self, LoadOptions, SaveOptions, Source};
 use mosaic_image::{Name, Place, Platform};
 use tokio::io::AsyncWriteExt;
 
@@ -30,7 +32,7 @@ pub(crate) struct SaveArgs {
     /// An image that the receiver has; may be given several times
     #[arg(long, value_name = "IMAGE", value_parser = parse_name)]
     base: Vec<Name>,
-    /// The tar; by default standard output, if that is no terminal
+    /// The tar; by default, and with `-`, standard output, if that is no terminal
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Of images for several platforms only those for this, such as linux/amd64
@@ -61,7 +63,7 @@ pub(super) async fn save(args: SaveArgs, places: &Places<'_>) -> Result<(), Fail
     let mut place = None;
     for image in &args.images {
         let at = places.to_read(image).await?;
-        names.push(at.name);
+        names.push(source(image, at.name));
         place = Some(at.place);
     }
     let Some(place) = place else {
@@ -69,7 +71,12 @@ pub(super) async fn save(args: SaveArgs, places: &Places<'_>) -> Result<(), Fail
     };
     let mut bases = Vec::new();
     for base in &args.base {
-        bases.push(places.to_read(base).await?.name);
+        bases.push(source(base, places.to_read(base).await?.name));
+    }
+    let output = args.output.filter(|path| path != Path::new("-"));
+    if output.is_none() && std::io::stdout().is_terminal() {
+        return Err(Failure::usage("a tar is not for a terminal")
+            .hint("give -o FILE, or send the output somewhere else"));
     }
     let options = SaveOptions {
         bases,
@@ -77,11 +84,7 @@ pub(super) async fn save(args: SaveArgs, places: &Places<'_>) -> Result<(), Fail
         progress: Bar::new("save".into()),
     };
     let place: &dyn Place = &*place;
-    let saved = match &args.output {
-        None if std::io::stdout().is_terminal() => {
-            return Err(Failure::usage("a tar is not for a terminal")
-                .hint("give -o FILE, or send the output somewhere else"));
-        }
+    let saved = match &output {
         None => {
             let mut out = tokio::io::stdout();
             let saved = archive::save(place, &names, &mut out, &options).await?;
@@ -105,27 +108,48 @@ pub(super) async fn save(args: SaveArgs, places: &Places<'_>) -> Result<(), Fail
     Ok(())
 }
 
-/// Writes beside the file and renames, so that there is never half a tar under its name.
+/// An image by the name that the user gave it: the receiver may know the registry by another address.
+fn source(given: &Name, name: Name) -> Source {
+    Source {
+        name,
+        saved_as: given.with_default_tag(),
+    }
+}
+
+/// Writes beside the file and renames, so that there is never half a tar under its name. What is there and no file, such as
+/// a pipe, is written to.
 async fn to_file(
     path: &Path,
     place: &dyn Place,
-    names: &[Name],
+    names: &[Source],
     options: &SaveOptions,
 ) -> Result<archive::Saved, Failure> {
     let cannot =
         |error: std::io::Error| Failure::new(format!("cannot write {}: {error}", path.display()));
-    let folder = path
+    // A link stays one.
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let there = std::fs::metadata(&target).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        let file = tokio::fs::File::options().write(true).open(&target).await;
+        let mut out = tokio::io::BufWriter::with_capacity(256 << 10, file.map_err(cannot)?);
+        return Ok(archive::save(place, names, &mut out, options).await?);
+    }
+    let permissions = there.map_or(Permissions::from_mode(0o666), |there| there.permissions());
+    let folder = target
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let temporary = tempfile::NamedTempFile::new_in(folder).map_err(cannot)?;
+    let temporary = tempfile::Builder::new()
+        .permissions(permissions)
+        .tempfile_in(folder);
+    let temporary = temporary.map_err(cannot)?;
     let file = temporary.reopen().map_err(cannot)?;
     let mut out = tokio::io::BufWriter::with_capacity(256 << 10, tokio::fs::File::from_std(file));
     let saved = archive::save(place, names, &mut out, options).await?;
     out.flush().await.map_err(cannot)?;
     out.into_inner().sync_all().await.map_err(cannot)?;
     temporary
-        .persist(path)
+        .persist(&target)
         .map_err(|error| cannot(error.error))?;
     Ok(saved)
 }
@@ -135,6 +159,7 @@ pub(super) async fn load(args: LoadArgs, places: &Places<'_>) -> Result<(), Fail
     let into = places.to_load(args.name.as_ref()).await?;
     let options = LoadOptions {
         name: into.name,
+        registry: into.registry,
         progress: Bar::new("load".into()),
         ..LoadOptions::default()
     };

@@ -50,7 +50,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     label: Vec<(String, String)>,
     /// A port that it listens on, such as 8080 or 53/udp; may be given several times
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port)]
     expose: Vec<String>,
     /// What it runs on; by default this machine's
     #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform)]
@@ -69,6 +69,16 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 fn variable(text: &str) -> Result<String, String> {
     pair(text).map(|_| text.to_owned())
+}
+
+fn port(text: &str) -> Result<String, String> {
+    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let is_port = number.parse::<u16>().is_ok_and(|number| number > 0);
+    if is_port && matches!(protocol, "tcp" | "udp" | "sctp") {
+        Ok(format!("{number}/{protocol}"))
+    } else {
+        Err("a port such as 80, 80/tcp or 53/udp is wanted".into())
+    }
 }
 
 fn owner(text: &str) -> Result<(u32, u32), String> {
@@ -121,7 +131,6 @@ pub(super) async fn run(args: ImportArgs, places: &Places<'_>) -> Result<(), Fai
         },
         created: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         created_by: "mos image import".into(),
-        ..ImportOptions::default()
     };
     let name = into.name.as_ref().unwrap_or(&args.name);
     let document = import(

@@ -4,8 +4,8 @@
 //!   push, pull            a local directory ⇄ a registry
 //!   copy                  a registry ─► a registry
 //!   import, load, save    a tree or a tar ⇄ the cluster's registry, or a local directory with --dir
-//!   ls, inspect, rm       the same places
-//!   prune                 a local directory
+//!   ls, inspect, rm,      the same places
+//!   prune
 //! ```
 
 mod archive;
@@ -29,14 +29,14 @@ use crate::signals::told_to_stop;
 /// Move, make and look at container images
 ///
 /// Images are in registries and in local directories. The cluster's registry is found by way of the kubeconfig, with no
-/// login. A name without a registry, such as `app:1` or `team/app:1`, is looked for in the cluster's registry and then
-/// in Docker's. Logins for other registries are those of Docker (~/.docker/config.json).
+/// login. A name without a registry, such as `app:1` or `team/app:1`, is one of the cluster's registry; what is not there is
+/// pulled from Docker's. Logins for other registries are those of Docker (~/.docker/config.json).
 ///
 /// A local directory is an OCI image layout, which skopeo reads and writes as `oci:DIR`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   mos image import ./rootfs --name shop/web:1 --entrypoint /bin/web
-  mos image pull nginx:1.27 && mos image push nginx:1.27 shop/nginx:1.27
+  mos image copy nginx:1.27 shop/nginx:1.27
   mos image save shop/web:2 --base shop/web:1 -o delta.tar
   mos image inspect shop/web:2")]
 pub(crate) struct ImageArgs {
@@ -52,8 +52,7 @@ pub(crate) struct ImageArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Places")]
 pub(crate) struct PlaceArgs {
-    /// The local directory of images; for push and pull ~/.local/share/mosaic/images by default, for the others the
-    /// cluster's registry instead
+    /// Local directory of images, which push and pull need, and which the others use instead of the cluster's registry
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// Registry to use as the cluster's, instead of the one that the kubeconfig leads to
@@ -121,10 +120,8 @@ impl From<PlaceError> for Failure {
         match &error {
             PlaceError::Refused { status: 401, .. } => failure
                 .hint("log in with `docker login REGISTRY`; for the cluster's registry, the kubeconfig's user counts"),
-            PlaceError::Refused { status: 403, .. } => failure.hint(
-                "pulling takes the right to get, pushing to update `repositories.mosaic` in the namespace that the repository begins with",
-            ),
-            PlaceError::NotFound { .. } => failure.hint("`mos image ls` shows what is there"),
+            PlaceError::Unreachable { reason, .. } if reason.contains("UnknownIssuer") => failure
+                .hint("give the authority of the registry's certificate with --ca FILE"),
             _ => failure,
         }
     }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use mosaic_auth::pki::pem;
 use mosaic_image::place::SharedPlace;
 use mosaic_image::remote::{Credentials, Keyring, Plain, Remote, RemoteOptions};
-use mosaic_image::{Layout, Name, PlaceError};
+use mosaic_image::{Layout, Name};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::PlaceArgs;
-use crate::client::{Client, ConnectionArgs, config};
+use crate::client::{Client, ConnectionArgs, config, is_configured};
 use crate::failure::Failure;
 
 /// The kind that says where the cluster's registry is, and gives a token for it.
@@ -21,6 +21,7 @@ const TOKEN: &str = "registrytokens.mosaic";
 /// An image, or where it is to be.
 pub(super) struct At {
     pub(super) place: SharedPlace,
+    /// What it is called there.
     pub(super) name: Name,
 }
 
@@ -28,6 +29,8 @@ pub(super) struct At {
 pub(super) struct Into {
     pub(super) place: SharedPlace,
     pub(super) name: Option<Name>,
+    /// The registry that images become images of, if it is one.
+    pub(super) registry: Option<String>,
     /// Where its content is kept on the way.
     pub(super) staging: Staging,
 }
@@ -76,15 +79,33 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// The local directory: the one of the flag, or the user's.
+    /// The namespace that a flag names, where there are namespaces.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        let named = self.connection.namespace.as_deref();
+        named.filter(|_| !self.is_local())
+    }
+
+    /// Whether a local directory is meant instead of the cluster's registry.
+    pub(super) fn is_local(&self) -> bool {
+        self.args.dir.is_some()
+    }
+
+    fn directory(&self) -> Result<&Path, Failure> {
+        self.args.dir.as_deref().ok_or_else(|| {
+            Failure::usage("a local directory of images is wanted").hint("give --dir DIR")
+        })
+    }
+
+    /// The local directory, which has to be one of images.
     pub(super) async fn local_layout(&self) -> Result<Layout, Failure> {
-        let directory = match &self.args.dir {
-            Some(directory) => directory.clone(),
-            None => user_directory()?,
-        };
-        std::fs::create_dir_all(&directory).map_err(|error| {
-            Failure::new(format!("cannot make {}: {error}", directory.display()))
-        })?;
+        let directory = self.directory()?;
+        if !directory.join("oci-layout").exists() {
+            return Err(Failure::new(format!(
+                "{} is no directory of images (an OCI image layout)",
+                directory.display()
+            ))
+            .hint("`mos image pull`, `import` and `load` make one"));
+        }
         Ok(Layout::open(directory).await?)
     }
 
@@ -93,9 +114,21 @@ impl<'a> Places<'a> {
         Ok(Arc::new(self.local_layout().await?))
     }
 
-    /// Where an image is that is to be read: the first of the places in question that has it.
+    /// The local directory to write to, which is made if it is not there. Nothing is mixed with the files of others.
+    pub(super) async fn local_to_write(&self) -> Result<Layout, Failure> {
+        let directory = self.directory()?;
+        let cannot = |error| Failure::new(format!("cannot make {}: {error}", directory.display()));
+        std::fs::create_dir_all(directory).map_err(cannot)?;
+        let mut entries = std::fs::read_dir(directory).map_err(cannot)?;
+        if entries.next().is_some() {
+            return self.local_layout().await;
+        }
+        Ok(Layout::open(directory).await?)
+    }
+
+    /// Where an image is that is to be read: in the local directory if there is one, and otherwise where it is pulled from.
     pub(super) async fn to_read(&self, name: &Name) -> Result<At, Failure> {
-        if self.args.dir.is_some() {
+        if self.is_local() {
             return Ok(At {
                 place: self.local().await?,
                 name: name.with_default_tag(),
@@ -104,33 +137,41 @@ impl<'a> Places<'a> {
         self.to_pull(name).await
     }
 
-    /// The same among registries only.
+    /// Where an image is pulled from: the registry that it names, or the cluster's; if that says that it has none, Docker's,
+    /// and then the user is told. Whatever else is wrong with the cluster's is no reason to run a stranger's image.
     pub(super) async fn to_pull(&self, name: &Name) -> Result<At, Failure> {
+        if name.registry().is_some() {
+            return self.in_registry(name).await;
+        }
+        let cluster = match self.cluster().await {
+            Ok(cluster) => Some(cluster.server.as_str()),
+            Err(_) if !is_configured(self.connection) => None,
+            Err(failure) => {
+                let full = name.normal();
+                return Err(failure.hint(format!(
+                    "an image of another registry is named in full: {full}"
+                )));
+            }
+        };
         let place = self.registries(Some(name)).await?;
-        let mut candidates = name.candidates(self.cluster_server(name).await.as_deref());
+        let mut candidates = name.candidates(cluster);
         let last = candidates.pop().unwrap_or_else(|| name.normal());
         for candidate in candidates {
-            match place.resolve(&candidate).await {
-                Ok(Some(_)) => {
-                    return Ok(At {
-                        place,
-                        name: candidate,
-                    });
-                }
-                Ok(None) => {}
-                // Whoever may not look there may still mean Docker's.
-                Err(PlaceError::Refused {
-                    status: 401 | 403, ..
-                }) => {}
-                Err(error) => return Err(error.into()),
+            if place.resolve(&candidate).await?.is_some() {
+                return Ok(At {
+                    place,
+                    name: candidate,
+                });
             }
+            eprintln!("{candidate} is not there; taking {last}");
         }
         Ok(At { place, name: last })
     }
 
-    /// Where an image is written: in the registry that it names, or else the cluster's.
+    /// Where an image is written or deleted: in the local directory if there is one, otherwise in the registry that it
+    /// names, or the cluster's.
     pub(super) async fn to_write(&self, name: &Name) -> Result<At, Failure> {
-        if self.args.dir.is_some() && name.registry().is_none() {
+        if self.is_local() {
             return Ok(At {
                 place: self.local().await?,
                 name: name.with_default_tag(),
@@ -153,9 +194,20 @@ impl<'a> Places<'a> {
         Ok(At { place, name })
     }
 
+    /// The repositories of the cluster's registry.
+    pub(super) async fn repositories(&self) -> Result<Vec<Name>, Failure> {
+        let cluster = &self.cluster().await?.server;
+        Ok(self.registry().await?.repositories(cluster).await?)
+    }
+
+    /// The client of the cluster's registry.
+    pub(super) async fn registry(&self) -> Result<Arc<Remote>, Failure> {
+        let remote = self.remote.get_or_try_init(|| self.remote(None)).await?;
+        Ok(remote.clone())
+    }
+
     /// The cluster's registry.
     async fn in_cluster(&self) -> Result<SharedPlace, Failure> {
-        self.cluster().await?;
         self.registries(None).await
     }
 
@@ -169,19 +221,20 @@ impl<'a> Places<'a> {
                 let At { place, name } = self.to_write(name).await?;
                 Ok((place, Some(name)))
             }
-            None if self.args.dir.is_some() => Ok((self.local().await?, None)),
+            None if self.is_local() => Ok((self.local().await?, None)),
             None => Ok((self.in_cluster().await?, None)),
         }
     }
 
     /// Where a tar is loaded into.
     pub(super) async fn to_load(&self, name: Option<&Name>) -> Result<Into, Failure> {
-        if self.args.dir.is_some() {
-            let layout = self.local_layout().await?;
+        if self.is_local() {
+            let layout = self.local_to_write().await?;
             return Ok(Into {
                 staging: Staging::Of(layout.staging()),
                 place: Arc::new(layout),
                 name: name.map(Name::with_default_tag),
+                registry: None,
             });
         }
         let directory = tempfile::Builder::new()
@@ -195,20 +248,16 @@ impl<'a> Places<'a> {
             }
             None => (self.in_cluster().await?, None),
         };
+        let registry = match &name {
+            Some(_) => None,
+            None => Some(self.cluster().await?.server.clone()),
+        };
         Ok(Into {
             place,
             name,
+            registry,
             staging: Staging::Own(directory),
         })
-    }
-
-    /// Host and port of the cluster's registry; none if there is none, or if the name needs none.
-    async fn cluster_server(&self, name: &Name) -> Option<String> {
-        if name.registry().is_some() {
-            return None;
-        }
-        let cluster = self.cluster().await.ok()?;
-        Some(cluster.server.clone())
     }
 
     /// The client of all registries; `name` is the first image that it is for.
@@ -236,10 +285,8 @@ impl<'a> Places<'a> {
                 home = Some(cluster.server.clone());
             }
             // An image that names its registry, or that is Docker's, needs no cluster.
-            Err(failure) if name.is_some_and(|name| name.registry().is_some()) => {
-                tracing::debug!("no cluster: {failure}");
-            }
-            Err(failure) => tracing::info!("the cluster's registry is not asked: {failure}"),
+            Err(failure) if name.is_some() => tracing::debug!("no cluster: {failure}"),
+            Err(failure) => return Err(failure),
         }
         let plain = if self.args.plain_http {
             Plain::All
@@ -323,14 +370,4 @@ fn docker_logins() -> Result<Keyring, Failure> {
     };
     Keyring::from_docker(&directory.join("config.json"))
         .map_err(|error| Failure::new(error.to_string()))
-}
-
-/// Where a user's images are (XDG Base Directory Specification).
-fn user_directory() -> Result<PathBuf, Failure> {
-    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share"));
-    data.filter(|path| path.is_absolute())
-        .or_else(home)
-        .map(|data| data.join("mosaic/images"))
-        .ok_or_else(|| Failure::new("there is no home directory for images").hint("give --dir DIR"))
 }

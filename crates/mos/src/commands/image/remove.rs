@@ -11,7 +11,7 @@ use crate::output;
 /// Delete images by name
 ///
 /// A tag is taken away; by digest, the image is, with all its tags. The space comes back with the registry's next
-/// collection, in a local directory with mos image prune.
+/// collection if no other tag leads to the image, in a local directory with mos image prune.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   mos image rm shop/web:1
@@ -22,11 +22,24 @@ pub(crate) struct RmArgs {
     images: Vec<Name>,
 }
 
-/// Give back the space of what no image of the local directory uses
+/// Delete images that no tag leads to
 ///
-/// The cluster's registry does this by itself.
+/// Pushing a tag anew, or taking it away, leaves its last image behind, which can still be pulled by its digest. In the
+/// registry, images that were pushed longer ago than the registry's grace (24 hours by default) are deleted, and their
+/// space comes back with the registry's next collection. In a local directory, space that no image uses comes back at once.
 #[derive(Debug, Args)]
-pub(crate) struct PruneArgs {}
+#[command(after_help = "Examples:
+  mos image prune
+  mos image prune shop/web --dry-run
+  mos image prune --dir ./images")]
+pub(crate) struct PruneArgs {
+    /// The repositories; by default all of the registry
+    #[arg(value_name = "REPOSITORY", value_parser = parse_name)]
+    repositories: Vec<Name>,
+    /// Only show what would be deleted
+    #[arg(long)]
+    dry_run: bool,
+}
 
 /// Runs `rm`.
 pub(super) async fn rm(args: RmArgs, places: &Places<'_>) -> Result<(), Failure> {
@@ -48,11 +61,57 @@ pub(super) async fn rm(args: RmArgs, places: &Places<'_>) -> Result<(), Failure>
 }
 
 /// Runs `prune`.
-pub(super) async fn prune(_: PruneArgs, places: &Places<'_>) -> Result<(), Failure> {
+pub(super) async fn prune(args: PruneArgs, places: &Places<'_>) -> Result<(), Failure> {
+    if !places.is_local() {
+        return prune_registry(args, places).await;
+    }
+    if !args.repositories.is_empty() || args.dry_run {
+        return Err(Failure::usage(
+            "a local directory is pruned as a whole, without repositories and --dry-run",
+        ));
+    }
     let pruned = places.local_layout().await?.prune().await?;
     output::line(&format!(
         "{} blobs deleted, {} free again",
         pruned.blobs,
         size(pruned.bytes)
     ))
+}
+
+async fn prune_registry(args: PruneArgs, places: &Places<'_>) -> Result<(), Failure> {
+    let registry = places.registry().await?;
+    let repositories = if args.repositories.is_empty() {
+        places.repositories().await?
+    } else {
+        let mut named = Vec::new();
+        for repository in &args.repositories {
+            named.push(places.in_registry(repository).await?.name);
+        }
+        named
+    };
+    let mut outcome = crate::commands::Outcome::default();
+    let mut count = 0;
+    for repository in &repositories {
+        let pruned = async {
+            loop {
+                let pruned = registry.prune(repository, args.dry_run).await?;
+                let over = pruned.is_empty() || args.dry_run;
+                for digest in pruned {
+                    output::line(&repository.untagged().with_digest(digest).to_string())?;
+                    count += 1;
+                }
+                if over {
+                    return Ok(());
+                }
+            }
+        };
+        outcome.record(pruned.await)?;
+    }
+    let what = if args.dry_run {
+        "would be deleted"
+    } else {
+        "deleted"
+    };
+    eprintln!("{count} images {what}");
+    outcome.finish()
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use clap::Args;
 use futures::{StreamExt, TryStreamExt};
 use mosaic_image::place::{Listed, closure, find, read_config};
-use mosaic_image::{Descriptor, Document, DocumentKind, Name, Place, PlaceError};
+use mosaic_image::{Descriptor, Document, DocumentKind, Name, Place, PlaceError, Tag};
+use mosaic_registry::access::namespace as of_namespace;
 use mosaic_registry::signature;
 use serde_json::{Value, json};
 
@@ -31,6 +32,9 @@ pub(crate) struct LsArgs {
     /// Only the images of this repository
     #[arg(value_name = "REPOSITORY", value_parser = parse_name)]
     repository: Option<Name>,
+    /// Also the tags of signatures and of other documents about images
+    #[arg(short, long)]
+    all: bool,
     /// Print data
     #[arg(short, long, value_name = "FORMAT", value_enum)]
     output: Option<DataFormat>,
@@ -51,7 +55,12 @@ pub(crate) struct InspectArgs {
 pub(super) async fn ls(args: LsArgs, places: &Places<'_>) -> Result<(), Failure> {
     let (place, within) = places.to_list(args.repository.as_ref()).await?;
     let place: &dyn Place = &*place;
-    let listed = place.list(within.as_ref()).await?;
+    let mut listed = place.list(within.as_ref()).await?;
+    let namespace = places.namespace();
+    listed.retain(|image| {
+        let wanted = |namespace: &str| namespace == of_namespace(image.name.repository().as_str());
+        (args.all || !image.name.tag().is_some_and(Tag::refers)) && namespace.is_none_or(wanted)
+    });
     let mut images: Vec<(Name, Document)> = futures::stream::iter(listed)
         .map(|image| resolve(place, image))
         .boxed()
@@ -59,6 +68,12 @@ pub(super) async fn ls(args: LsArgs, places: &Places<'_>) -> Result<(), Failure>
         .try_filter_map(async |image| Ok(image))
         .try_collect()
         .await?;
+    if places.is_local() {
+        // As they are written on the command line.
+        for (name, _) in &mut images {
+            *name = name.familiar();
+        }
+    }
     images.sort_by_key(|(name, _)| name.to_string());
     if let Some(format) = args.output {
         let images = images
@@ -81,7 +96,10 @@ pub(super) async fn ls(args: LsArgs, places: &Places<'_>) -> Result<(), Failure>
     });
     let rows: Vec<_> = rows.collect();
     if rows.is_empty() {
-        eprintln!("no images in {}", place.describe());
+        match &args.repository {
+            Some(repository) => eprintln!("no images of {repository} in {}", place.describe()),
+            None => eprintln!("no images in {}", place.describe()),
+        }
         return Ok(());
     }
     let headings = ["REPOSITORY", "TAG", "DIGEST", "SIZE", "LAYERS"];
@@ -135,13 +153,24 @@ pub(super) async fn inspect(args: InspectArgs, places: &Places<'_>) -> Result<()
             images.push(image(place, &name, document).await?);
         }
     }
-    let referrers = place.referrers(&name, root.digest(), None).await?;
+    let mut referrers: Vec<Value> = place
+        .referrers(&name, root.digest(), None)
+        .await?
+        .iter()
+        .map(referrer)
+        .collect();
+    for tag in Tag::of_cosign(root.digest()) {
+        let at = name.with_tag(tag);
+        if let Some(document) = place.resolve(&at).await? {
+            referrers.push(tagged_referrer(&document));
+        }
+    }
     let data = with(
         data,
         [
             ("images", Value::Array(images)),
             ("annotations", json!(root.annotations())),
-            ("referrers", referrers.iter().map(referrer).collect()),
+            ("referrers", Value::Array(referrers)),
         ],
     );
     match args.output {
@@ -200,6 +229,19 @@ fn referrer(descriptor: &Descriptor) -> Value {
         "size": descriptor.size(),
         "signature": SIGNATURES.contains(&artifact_type.as_str()),
         "annotations": annotations,
+    })
+}
+
+/// The same where cosign keeps it under a tag: its layers say what it is.
+fn tagged_referrer(document: &Document) -> Value {
+    let layer = document.layers().first();
+    let artifact_type = layer.map_or_else(String::new, |layer| layer.media_type().to_string());
+    json!({
+        "digest": document.digest().to_string(),
+        "artifactType": artifact_type,
+        "size": document.content_size(),
+        "signature": SIGNATURES.contains(&artifact_type.as_str()),
+        "annotations": document.annotations(),
     })
 }
 

@@ -16,8 +16,8 @@ use crate::output;
 /// Layers that the registry has already are not sent.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  mos image push shop/web:1
-  mos image push nginx:1.27 registry.example.com/mirror/nginx:1.27")]
+  mos image push shop/web:1 --dir ./images
+  mos image push nginx:1.27 registry.example.com/mirror/nginx:1.27 --dir ./images")]
 pub(crate) struct PushArgs {
     /// The image
     #[arg(value_name = "IMAGE", value_parser = parse_name)]
@@ -32,7 +32,7 @@ pub(crate) struct PushArgs {
 /// Pull an image from a registry into the local directory
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  mos image pull shop/web:1
+  mos image pull shop/web:1 --dir ./images
   mos image pull debian:12 --all-platforms --dir ./images")]
 pub(crate) struct PullArgs {
     /// The image
@@ -79,16 +79,14 @@ impl HowArgs {
             platform: self.platform.or(default.filter(|_| !self.all_platforms)),
             referrers: self.referrers,
             progress,
-            ..CopyOptions::default()
         }
     }
 }
 
 /// Runs `push`.
 pub(super) async fn push(args: PushArgs, places: &Places<'_>) -> Result<(), Failure> {
-    let local = places.local().await?;
     let source = At {
-        place: local,
+        place: places.local().await?,
         name: args.image.with_default_tag(),
     };
     let target = places
@@ -99,9 +97,10 @@ pub(super) async fn push(args: PushArgs, places: &Places<'_>) -> Result<(), Fail
 
 /// Runs `pull`.
 pub(super) async fn pull(args: PullArgs, places: &Places<'_>) -> Result<(), Failure> {
+    let target = std::sync::Arc::new(places.local_to_write().await?);
     let source = places.to_pull(&args.image).await?;
     let target = At {
-        place: places.local().await?,
+        place: target,
         name: args.image.with_default_tag(),
     };
     transfer(&source, &target, args.how, Some(host_platform()), "pull").await
