@@ -61,7 +61,7 @@ pub(crate) struct PlaceArgs {
     /// Certificates that registries' are checked against besides the usual ones (PEM)
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// Speak plain HTTP to registries, which anybody on the way can read and change
+    /// Speak plain HTTP to registries but Docker's, which anybody on the way can read and change
     #[arg(long, global = true)]
     pub(crate) plain_http: bool,
 }
