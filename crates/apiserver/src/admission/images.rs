@@ -77,8 +77,8 @@ fn key(namespace: &Value) -> Option<&str> {
 /// Refuses a key that is none: nothing would run in the namespace.
 fn check_key(app: &App, attempt: &Attempt<'_>, namespace: &Value) -> Result<(), Status> {
     let new = key(namespace).filter(|new| attempt.old.and_then(key) != Some(*new));
-    match (new, app.image_policy.get()) {
-        (Some(new), Some(policy)) => (policy.key)(new)
+    match (new, app.registry.get()) {
+        (Some(new), Some(registry)) => (registry.policy.key)(new)
             .map_err(|why| attempt.forbidden(&format!("the annotation {KEY} is no key: {why}"))),
         _ => Ok(()),
     }

@@ -3,14 +3,16 @@
 use std::io::Write;
 use std::path::Path;
 
-use mosaic_image::archive::{ArchiveError, LoadOptions, Loaded, SaveOptions, Saved, load, save};
+use mosaic_image::archive::{
+    ArchiveError, LoadOptions, Loaded, SaveOptions, Saved, Source, load, save,
+};
 use mosaic_image::{As, Document, Layout, Place, digest, media};
 use serde_json::{Value, json};
 
 use crate::common::{Image, files, image, layer, layout, name, noise, put, skopeo};
 
 async fn saved(place: &dyn Place, names: &[&str], bases: &[&str]) -> (Vec<u8>, Saved) {
-    let names: Vec<_> = names.iter().map(|text| name(text)).collect();
+    let names: Vec<Source> = names.iter().map(|text| name(text).into()).collect();
     let options = SaveOptions {
         bases: bases.iter().map(|text| name(text).into()).collect(),
         ..SaveOptions::default()
