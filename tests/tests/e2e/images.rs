@@ -13,7 +13,8 @@ fn offline(server: &Server, words: &[&str]) -> Outcome {
     let mut command = Command::new(mos());
     command
         .env("HOME", server.scratch())
-        .env("https_proxy", "http://127.0.0.1:9")
+        .env("ALL_PROXY", "http://127.0.0.1:9")
+        .env("NO_PROXY", "127.0.0.1")
         .arg("--kubeconfig")
         .arg(server.kubeconfig())
         .arg("image")
