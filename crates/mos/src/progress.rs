@@ -26,6 +26,11 @@ impl Progress {
         Self::with(0, template, action.into())
     }
 
+    /// Work of which nobody knows how long it takes, and for how long it has.
+    pub(crate) fn spinner(action: String) -> Self {
+        Self::with(0, "{spinner} {prefix} {elapsed}", action.into())
+    }
+
     fn with(total: u64, template: &str, action: Cow<'static, str>) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self {

@@ -12,6 +12,7 @@ use super::places::Places;
 use super::{parse_name, parse_platform};
 use crate::failure::Failure;
 use crate::output;
+use crate::progress::Progress;
 
 /// Make an image from a directory, or a layer on a base
 ///
@@ -133,6 +134,7 @@ pub(super) async fn run(args: ImportArgs, places: &Places<'_>) -> Result<(), Fai
         created_by: "mos image import".into(),
     };
     let name = into.name.as_ref().unwrap_or(&args.name);
+    let spinner = Progress::spinner(format!("import {}", args.tree.display()));
     let document = import(
         &args.tree,
         &*into.place,
@@ -141,6 +143,7 @@ pub(super) async fn run(args: ImportArgs, places: &Places<'_>) -> Result<(), Fai
         &options,
     )
     .await?;
+    drop(spinner);
     eprintln!("{name}");
     output::line(document.digest().as_ref())
 }
