@@ -69,9 +69,8 @@ pub(crate) struct ImageArgs {
 /// The figures to reach on two cores.
 fn targets(key: &str) -> Option<Target> {
     Some(match key {
-        "push_cold_ratio" | "pull_cold_ratio" | "push_shared_ratio" | "pull_shared_ratio" => {
-            Target::AtLeast(1.3)
-        }
+        "push_cold_ratio" | "pull_cold_ratio" | "push_shared_ratio" | "pull_shared_ratio"
+        | "cold_ratio" | "shared_ratio" => Target::AtLeast(1.3),
         "memory_mb" => Target::AtMost(80.0),
         "child_save_size_percent" | "child_save_time_percent" => Target::AtMost(2.0),
         _ => return None,
@@ -132,12 +131,21 @@ impl Sizes {
     }
 }
 
+/// All images of a set that were pushed or pulled once.
+struct Move {
+    what: &'static str,
+    set: Set,
+    /// How long that took.
+    seconds: f64,
+    /// Processor time of the registry and of its clients in it, in seconds.
+    cpu: [f64; 2],
+}
+
 /// A registry that is measured.
 struct Measured {
     process: Process,
     address: String,
-    /// Megabytes a second, by what was done with which images, of each round.
-    rates: Vec<(&'static str, Set, f64)>,
+    moves: Vec<Move>,
     /// The most memory that it used in any round, in bytes.
     memory: u64,
 }
@@ -150,7 +158,7 @@ pub(super) async fn run(args: ImageArgs) -> Result<(), Failure> {
     let progress = Progress::new(sizes.rounds * 8 + 1, "bench");
     let none = |_: &str| None;
     let mut figures = Figures::new(if args.quick { none } else { targets });
-    let mut rates: [Vec<(&'static str, Set, f64)>; 2] = Default::default();
+    let mut moves: [Vec<Move>; 2] = Default::default();
     let (mut memory, mut reference_memory) = (0, 0);
     for round in 0..sizes.rounds {
         progress.message("making images");
@@ -178,28 +186,12 @@ pub(super) async fn run(args: ImageArgs) -> Result<(), Failure> {
         let [own, reference] = both;
         memory = memory.max(own.memory);
         reference_memory = reference_memory.max(reference.memory);
-        for (measured, rates) in [own, reference].into_iter().zip(&mut rates) {
-            rates.extend(measured.rates);
+        for (measured, moves) in [own, reference].into_iter().zip(&mut moves) {
+            moves.extend(measured.moves);
             measured.process.stop().await?;
         }
     }
-    let [own_rates, reference_rates] = rates;
-    for set in [Set::Cold, Set::Shared] {
-        for what in ["push", "pull"] {
-            let of = |rates: &[(&str, Set, f64)]| {
-                let same = rates.iter().filter(|(w, s, _)| *w == what && *s == set);
-                median(same.map(|(_, _, rate)| *rate).collect())
-            };
-            let [own, reference] = [of(&own_rates), of(&reference_rates)];
-            let key = format!("{what}_{}", set.name());
-            figures.add(format!("{key}_mb_per_second"), own);
-            figures.add(format!("reference_{key}_mb_per_second"), reference);
-            figures.add(
-                format!("{key}_ratio"),
-                own / reference.max(f64::MIN_POSITIVE),
-            );
-        }
-    }
+    rates(&moves, sizes, &mut figures);
     figures.add("memory_mb", megabytes(memory));
     figures.add("reference_memory_mb", megabytes(reference_memory));
     progress.message("child images");
@@ -219,6 +211,42 @@ pub(super) async fn run(args: ImageArgs) -> Result<(), Failure> {
         return Ok(());
     }
     figures.print()
+}
+
+/// How fast images moved, by which processor time, and the one registry beside the other.
+fn rates(moves: &[Vec<Move>; 2], sizes: Sizes, figures: &mut Figures) {
+    let megabytes = as_float(sizes.bytes()) / 1e6;
+    for set in [Set::Cold, Set::Shared] {
+        let mut both = [0.0, 0.0];
+        for what in ["push", "pull"] {
+            let key = format!("{what}_{}", set.name());
+            let mut seconds = [0.0, 0.0];
+            for (which, prefix) in ["", "reference_"].into_iter().enumerate() {
+                let same = |moves: &Vec<Move>, of: fn(&Move) -> f64| {
+                    let same = moves.iter().filter(|it| it.what == what && it.set == set);
+                    median(same.map(of).collect())
+                };
+                let (Some(moves), Some(taken)) = (moves.get(which), seconds.get_mut(which)) else {
+                    continue;
+                };
+                *taken = same(moves, |it| it.seconds);
+                figures.add(format!("{prefix}{key}_mb_per_second"), megabytes / *taken);
+                figures.add(
+                    format!("{prefix}{key}_cpu_seconds"),
+                    same(moves, |it| it.cpu[0]),
+                );
+                figures.add(
+                    format!("{prefix}{key}_clients_cpu_seconds"),
+                    same(moves, |it| it.cpu[1]),
+                );
+            }
+            let [own, reference] = seconds;
+            figures.add(format!("{key}_ratio"), reference / own);
+            both = [both[0] + own, both[1] + reference];
+        }
+        let [own, reference] = both;
+        figures.add(format!("{}_ratio", set.name()), reference / own);
+    }
 }
 
 /// What a program says of itself.
@@ -274,7 +302,7 @@ impl Round {
         let measured = |(process, address): (Process, std::net::SocketAddr)| Measured {
             process,
             address: address.to_string(),
-            rates: Vec::new(),
+            moves: Vec::new(),
             memory: 0,
         };
         let path = |name: &str| {
@@ -299,6 +327,11 @@ impl Round {
         let pulled = self.directory.path().join("pulled");
         std::fs::create_dir_all(&pulled)
             .map_err(|error| Failure::new(format!("cannot make a directory: {error}")))?;
+        let cpu = || -> Result<[f64; 2], Failure> {
+            let clients = process::cpu_of_the_ended()?;
+            Ok([measured.process.cpu()?, clients].map(|time| time.as_secs_f64()))
+        };
+        let before = cpu()?;
         let started = Instant::now();
         futures::stream::iter(0..self.sizes.images)
             .map(|image| {
@@ -321,8 +354,14 @@ impl Round {
             .buffer_unordered(self.sizes.clients)
             .try_collect::<()>()
             .await?;
-        let rate = as_float(self.sizes.bytes()) / 1e6 / started.elapsed().as_secs_f64();
-        measured.rates.push((what, set, rate));
+        let seconds = started.elapsed().as_secs_f64();
+        let after = cpu()?;
+        measured.moves.push(Move {
+            what,
+            set,
+            seconds,
+            cpu: [after[0] - before[0], after[1] - before[1]],
+        });
         measured.memory = measured.memory.max(measured.process.memory()?.peak);
         // What was pulled is not to be found by the next pull.
         std::fs::remove_dir_all(&pulled)

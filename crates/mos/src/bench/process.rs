@@ -82,16 +82,7 @@ impl Process {
 
     /// The processor time that the process has used.
     pub(super) fn cpu(&self) -> Result<Duration, Failure> {
-        let text = self.proc("stat")?;
-        // The name stands in parentheses and may hold anything; fields are counted after it.
-        let fields = text.rsplit(')').next().unwrap_or_default();
-        let ticks: f64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok())
-            .sum();
-        Ok(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
+        Ok(ticks(&self.proc("stat")?, 11))
     }
 
     fn proc(&self, file: &str) -> Result<String, Failure> {
@@ -110,6 +101,26 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The processor time that programs have used which this one started and which have ended.
+pub(super) fn cpu_of_the_ended() -> Result<Duration, Failure> {
+    let text = std::fs::read_to_string("/proc/self/stat");
+    let text = text.map_err(|error| Failure::new(format!("cannot read /proc: {error}")))?;
+    Ok(ticks(&text, 13))
+}
+
+/// Two fields of `/proc/<pid>/stat` that count time, user's and system's, after so many others.
+fn ticks(stat: &str, skip: usize) -> Duration {
+    // The name stands in parentheses and may hold anything; fields are counted after it.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: f64 = fields
+        .split_whitespace()
+        .skip(skip)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok())
+        .sum();
+    Duration::from_secs_f64(ticks / TICKS_PER_SECOND)
 }
 
 /// The memory of a process, in bytes.
