@@ -28,6 +28,7 @@ pub mod handler;
 pub mod http;
 pub mod identity;
 pub mod kinds;
+mod lingering;
 pub mod listener;
 mod local;
 pub mod metrics;

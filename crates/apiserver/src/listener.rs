@@ -17,6 +17,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{either::Either, sync::CancellationToken};
 
+use crate::lingering::Lingering;
+
 /// How long a client has to finish the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a client has to send the head of a request; on a connection that is kept, also how long it may
@@ -101,7 +103,7 @@ pub async fn serve<M, S, B>(
                 let (shutdown, service) = (shutdown.clone(), service.clone());
                 connections.spawn(async move {
                     let _place = place;
-                    let Some(stream) = secured(stream, tls).await else {
+                    let Some(stream) = secured(Lingering::new(stream), tls).await else {
                         return;
                     };
                     let certificates = match &stream {
@@ -144,9 +146,9 @@ pub async fn serve<M, S, B>(
 
 /// A connection as both sides speak on it; none if the handshake failed.
 async fn secured(
-    stream: TcpStream,
+    stream: Lingering<TcpStream>,
     tls: Option<TlsAcceptor>,
-) -> Option<Either<TlsStream<TcpStream>, TcpStream>> {
+) -> Option<Either<TlsStream<Lingering<TcpStream>>, Lingering<TcpStream>>> {
     let Some(tls) = tls else {
         return Some(Either::Right(stream));
     };
