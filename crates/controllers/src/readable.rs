@@ -1,14 +1,17 @@
 //! Objects of a watch, each read by itself: one that cannot be read costs that one only, and not the list that it
 //! came with.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Debug};
+use std::{collections::BTreeMap, fmt::Debug};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error};
 use serde_json::value::RawValue;
 
-use crate::informer::{Key, key_of};
+use crate::{
+    informer::{Key, key_of},
+    views::is_a,
+};
 
 /// More objects than this that cannot be read are not remembered.
 const MAX_TOLD: usize = 1024;
@@ -30,84 +33,67 @@ pub(crate) struct Unread {
     reason: String,
 }
 
-/// What a watch needs to go on.
+/// What a watch needs of an object to go on.
 #[derive(Deserialize)]
-struct Head {
+pub(crate) struct Head {
     kind: Option<String>,
-    metadata: HeadMetadata,
+    pub(crate) metadata: HeadMetadata,
 }
 
+/// Which object it is, and of which version.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct HeadMetadata {
+pub(crate) struct HeadMetadata {
     name: Option<String>,
     namespace: Option<String>,
     resource_version: Option<String>,
 }
 
+impl From<HeadMetadata> for ObjectMeta {
+    fn from(head: HeadMetadata) -> Self {
+        Self {
+            name: head.name,
+            namespace: head.namespace,
+            resource_version: head.resource_version,
+            ..Self::default()
+        }
+    }
+}
+
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Readable<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = Box::<RawValue>::deserialize(deserializer)?;
+        // Most can be read: the text is not copied for the few that cannot.
+        let json = <&RawValue>::deserialize(deserializer)?;
         let reason = match serde_json::from_str(json.get()) {
             Ok(object) => return Ok(Self::Read(object)),
             Err(reason) => reason.to_string(),
         };
         let head: Head = serde_json::from_str(json.get()).map_err(D::Error::custom)?;
         Ok(Self::Unread(Box::new(Unread {
-            metadata: ObjectMeta {
-                name: head.metadata.name,
-                namespace: head.metadata.namespace,
-                resource_version: head.metadata.resource_version,
-                ..ObjectMeta::default()
-            },
+            metadata: head.metadata.into(),
             kind: head.kind,
             reason,
         })))
     }
 }
 
-impl<K: Resource> Resource for Readable<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
-
-    fn metadata_api() -> bool {
-        K::metadata_api()
-    }
-
-    fn kind(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::kind(kind)
-    }
-
-    fn group(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::group(kind)
-    }
-
-    fn version(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::version(kind)
-    }
-
-    fn api_version(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::api_version(kind)
-    }
-
-    fn plural(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::plural(kind)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
+impl<K: Resource> Readable<K> {
+    fn metadata(&self) -> &ObjectMeta {
         match self {
             Self::Read(object) => object.meta(),
             Self::Unread(unread) => &unread.metadata,
         }
     }
 
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
+    fn metadata_mut(&mut self) -> &mut ObjectMeta {
         match self {
             Self::Read(object) => object.meta_mut(),
             Self::Unread(unread) => &mut unread.metadata,
         }
     }
 }
+
+is_a!(Readable<K>, K where K: Resource, |object| object.metadata(), |object| object.metadata_mut());
 
 /// Tells of objects that cannot be read: of each version of one once, however often it is listed.
 #[derive(Debug)]
@@ -166,7 +152,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
-    use kube::core::ObjectList;
+    use kube::core::{ObjectList, WatchEvent};
 
     use super::*;
 
@@ -194,6 +180,23 @@ mod tests {
         };
         assert_eq!(read.metadata.name.as_deref(), Some("b"));
         assert_eq!(read.data.as_ref().unwrap()["k"], "v");
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_is_an_event_of_its_watch() {
+        let read = |data: &str| {
+            let line = format!(
+                r#"{{"type":"ADDED","object":{{"metadata":{{"name":"a","resourceVersion":"7"}},"data":{data}}}}}"#
+            );
+            match serde_json::from_str(&line).unwrap() {
+                WatchEvent::<Readable<ConfigMap>>::Added(object) => {
+                    assert_eq!(object.meta().resource_version.as_deref(), Some("7"));
+                    Reader::of("").read(object).is_some()
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(read("{}") && !read("7"));
     }
 
     #[test]

@@ -1,16 +1,14 @@
 //! Services, as far as their endpoints depend on them.
 
-use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use k8s_openapi::{
-    NamespaceResourceScope,
-    api::discovery::v1::EndpointPort,
+    api::{core::v1::Service, discovery::v1::EndpointPort},
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
-use kube::Resource;
 use serde::Deserialize;
 
-use crate::views::{self, PodView};
+use crate::views::{self, PodView, is_a};
 
 /// A service, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -61,34 +59,7 @@ pub(crate) struct ServicePortView {
     pub(crate) app_protocol: Option<String>,
 }
 
-impl Resource for ServiceView {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        "Service".into()
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        "".into()
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        "v1".into()
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        "services".into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+is_a!(ServiceView, Service);
 
 /// A family of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,12 +2,17 @@
 //!
 //! The scheduler reads narrow forms of objects; to parse each whole first would cost more than the decision.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::value::RawValue;
+
+use crate::{
+    readable::{Head, HeadMetadata},
+    views::is_a,
+};
 
 /// An object of kind `K`, unread but for its name and version.
 pub(super) struct Text<K> {
@@ -49,20 +54,6 @@ impl<K> fmt::Debug for Text<K> {
     }
 }
 
-/// What a watch needs to go on.
-#[derive(Deserialize)]
-struct Head {
-    metadata: HeadMetadata,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HeadMetadata {
-    name: Option<String>,
-    namespace: Option<String>,
-    resource_version: Option<String>,
-}
-
 /// The metadata, if it comes before everything else that is no plain text, as this server writes it: then the rest,
 /// most of the object, need not be looked at.
 fn leading_metadata(json: &str) -> Option<HeadMetadata> {
@@ -93,46 +84,14 @@ impl<'de, K> Deserialize<'de> for Text<K> {
             }
         };
         Ok(Self {
-            metadata: ObjectMeta {
-                name: metadata.name,
-                namespace: metadata.namespace,
-                resource_version: metadata.resource_version,
-                ..ObjectMeta::default()
-            },
+            metadata: metadata.into(),
             json,
             kind: PhantomData,
         })
     }
 }
 
-impl<K: Resource> Resource for Text<K> {
-    type DynamicType = K::DynamicType;
-    type Scope = K::Scope;
-
-    fn kind(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::kind(kind)
-    }
-
-    fn group(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::group(kind)
-    }
-
-    fn version(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::version(kind)
-    }
-
-    fn plural(kind: &K::DynamicType) -> Cow<'_, str> {
-        K::plural(kind)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+is_a!(Text<K>, K where K: Resource);
 
 #[cfg(test)]
 mod tests {

@@ -1,23 +1,20 @@
 //! Objects as far as controllers look at them. Watches of many objects read them as these, and skip the
 //! rest: most of an object's metadata is who changed which field, which is no controller's business.
 
+mod is_a;
 mod node;
 mod shared;
 mod tolerations;
 
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
     net::IpAddr,
     ops::Deref,
     sync::{Arc, LazyLock},
 };
 
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{
-    Resource,
-    core::{DynamicResourceScope, discovery::ApiResource},
-};
+use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::core::{DynamicObject, PartialObjectMeta};
 use mosaic_workloads::pod::{
     Pod,
     read::{self, Parts, pod_metadata},
@@ -26,6 +23,7 @@ use serde::{Deserialize, Deserializer};
 
 use self::shared::Pool;
 pub(crate) use self::{
+    is_a::is_a,
     node::{LeaseView, NodeView, TaintView},
     tolerations::{Endures, NO_EXECUTE, Tolerations},
 };
@@ -44,42 +42,7 @@ pub(crate) fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Obj
     read::metadata(deserializer, &[])
 }
 
-impl Resource for MetadataView {
-    type DynamicType = ApiResource;
-    type Scope = DynamicResourceScope;
-
-    fn metadata_api() -> bool {
-        true
-    }
-
-    fn kind(resource: &ApiResource) -> Cow<'_, str> {
-        resource.kind.as_str().into()
-    }
-
-    fn group(resource: &ApiResource) -> Cow<'_, str> {
-        resource.group.as_str().into()
-    }
-
-    fn version(resource: &ApiResource) -> Cow<'_, str> {
-        resource.version.as_str().into()
-    }
-
-    fn api_version(resource: &ApiResource) -> Cow<'_, str> {
-        resource.api_version.as_str().into()
-    }
-
-    fn plural(resource: &ApiResource) -> Cow<'_, str> {
-        resource.plural.as_str().into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+is_a!(MetadataView, PartialObjectMeta<DynamicObject>);
 
 /// A pod, as far as it matters here: what plans of workloads look at, and what others do. There are tens of thousands of
 /// them in memory: words that many say are held once.
@@ -230,34 +193,9 @@ impl PodView {
     }
 }
 
-impl Resource for PodView {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        "Pod".into()
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        "".into()
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        "v1".into()
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        "pods".into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut Arc::make_mut(&mut self.planned).metadata
-    }
-}
+is_a!(PodView, core::Pod, |pod| &pod.metadata, |pod| {
+    &mut Arc::make_mut(&mut pod.planned).metadata
+});
 
 #[cfg(test)]
 mod tests {

@@ -1,16 +1,16 @@
 //! Claims and volumes as far as binding looks at them.
 
 use k8s_openapi::{
-    ClusterResourceScope, NamespaceResourceScope,
     api::core::v1::{
         PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec,
         PersistentVolumeClaimStatus, PersistentVolumeSpec, PersistentVolumeStatus,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::Resource;
 use mosaic_workloads::pod::read;
 use serde::{Deserialize, Deserializer};
+
+use crate::views::is_a;
 
 /// Says of a claim that it and its volume agree.
 pub(super) const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
@@ -115,39 +115,5 @@ pub(super) fn is_leaving(metadata: &ObjectMeta) -> bool {
     metadata.deletion_timestamp.is_some()
 }
 
-/// Lets a view be read and watched as the kind that it is a view of.
-macro_rules! is_a {
-    ($view:ty, $kind:ty, $scope:ty) => {
-        impl Resource for $view {
-            type DynamicType = ();
-            type Scope = $scope;
-
-            fn kind((): &()) -> std::borrow::Cow<'_, str> {
-                <$kind as Resource>::kind(&())
-            }
-
-            fn group((): &()) -> std::borrow::Cow<'_, str> {
-                <$kind as Resource>::group(&())
-            }
-
-            fn version((): &()) -> std::borrow::Cow<'_, str> {
-                <$kind as Resource>::version(&())
-            }
-
-            fn plural((): &()) -> std::borrow::Cow<'_, str> {
-                <$kind as Resource>::plural(&())
-            }
-
-            fn meta(&self) -> &ObjectMeta {
-                &self.metadata
-            }
-
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.metadata
-            }
-        }
-    };
-}
-
-is_a!(Claim, PersistentVolumeClaim, NamespaceResourceScope);
-is_a!(Volume, PersistentVolume, ClusterResourceScope);
+is_a!(Claim, PersistentVolumeClaim);
+is_a!(Volume, PersistentVolume);
