@@ -294,6 +294,57 @@ fn preferences_decide_among_hosts_that_would_do() {
 }
 
 #[test]
+fn a_volume_that_is_kept_for_a_claim_is_that_claims() {
+    let mut cluster = cluster(&[host("a1", "a", "8", "32Gi"), host("b1", "b", "8", "32Gi")]);
+    cluster.upsert_storage_class(class(&json!({
+        "metadata": { "name": "local" }, "provisioner": "kubernetes.io/no-provisioner",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    })));
+    cluster.upsert_claim(claim(&json!({
+        "metadata": { "name": "data", "namespace": "default", "uid": "now" },
+        "spec": { "storageClassName": "local", "accessModes": ["ReadWriteOnce"],
+            "resources": { "requests": { "storage": "5Gi" } } },
+    })));
+    let disk = |host: &str, size: &str, uid: Option<&str>| {
+        let mut disk = json!({
+            "metadata": { "name": format!("disk-{host}") },
+            "spec": { "storageClassName": "local", "accessModes": ["ReadWriteOnce"], "capacity": { "storage": size },
+                "nodeAffinity": { "required": { "nodeSelectorTerms": [{ "matchExpressions": [
+                    { "key": "kubernetes.io/hostname", "operator": "In", "values": [host] }] }] } } },
+        });
+        if let Some(uid) = uid {
+            disk["spec"]["claimRef"] =
+                json!({ "namespace": "default", "name": "data", "uid": uid });
+        }
+        disk
+    };
+    let mut object = plain("db", "1", "1Gi");
+    object["spec"]["volumes"] =
+        json!([{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }]);
+    // An earlier claim of the same name had it.
+    cluster.upsert_volume(volume(&disk("b1", "10Gi", Some("before"))));
+    assert_eq!(
+        why_not(&cluster, &object).kubernetes(),
+        "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind."
+    );
+    for uid in ["", "now"] {
+        let mut kept = disk("b1", "10Gi", Some(uid));
+        kept["spec"]["storageClassName"] = json!("another");
+        cluster.upsert_volume(volume(&kept));
+        assert_eq!(host_for(&cluster, &object), "b1", "{uid:?}");
+    }
+    // More than what amounts that are summed are bounded by.
+    let huge = disk("b1", "1025Ti", None);
+    cluster.upsert_volume(volume(&huge));
+    cluster.upsert_claim(claim(&json!({
+        "metadata": { "name": "data", "namespace": "default" },
+        "spec": { "storageClassName": "local", "accessModes": ["ReadWriteOnce"],
+            "resources": { "requests": { "storage": "1026Ti" } } },
+    })));
+    why_not(&cluster, &object);
+}
+
+#[test]
 fn a_pod_goes_where_its_volumes_are() {
     let mut cluster = cluster(&[host("a1", "a", "8", "32Gi"), host("b1", "b", "8", "32Gi")]);
     let mut object = plain("db", "1", "1Gi");

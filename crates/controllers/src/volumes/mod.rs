@@ -23,10 +23,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use k8s_openapi::api::{
-    core::v1::{PersistentVolume, PersistentVolumeClaim, Pod},
-    storage::v1::StorageClass,
-};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::{
     Api, Resource,
     api::{ListParams, Patch, PatchParams},
@@ -42,11 +39,11 @@ use crate::{
     error::{Absent, Result},
     events::{self, Events},
     informer::Informer,
+    readable::Readable,
     runner::{self, Next},
-    watch,
 };
 use plan::{About, Gone, Plan, Snapshot, Write};
-use view::{Claim, SELECTED_NODE, Volume, annotation, is_leaving, namespace};
+use view::{Claim, Class, Volume, is_leaving, namespace};
 
 const NAME: &str = "persistentvolume-controller";
 /// How long changes are gathered.
@@ -61,6 +58,7 @@ struct Controller {
     events: Events,
     claims: Arc<Informer<Claim>>,
     volumes: Arc<Informer<Volume>>,
+    classes: Arc<Informer<Class>>,
     /// Whether a claim is being deleted, so that pods that go matter.
     leaving: Arc<AtomicBool>,
     /// What was told last of which object, by UID.
@@ -76,15 +74,19 @@ pub(crate) async fn run(context: Context) {
         events,
         claims: Informer::new(),
         volumes: Informer::new(),
+        classes: Informer::new(),
         leaving: Arc::default(),
         told: Mutex::default(),
         context,
     };
     let (claims, volumes) = (controller.claims.clone(), controller.volumes.clone());
+    let classes = controller.classes.clone();
     let wake = queue.clone();
     claims.listen(move |_| wake.add_after((), GATHER));
     let wake = queue.clone();
     volumes.listen(move |_| wake.add_after((), GATHER));
+    let wake = queue.clone();
+    classes.listen(move |_| wake.add_after((), GATHER));
     let (wake, leaving) = (queue.clone(), controller.leaving.clone());
     controller.context.pods.listen(move |change| {
         if change.new.is_none() && leaving.load(Ordering::Relaxed) {
@@ -92,16 +94,16 @@ pub(crate) async fn run(context: Context) {
         }
     });
     let config = watcher::Config::default;
-    let classes: Api<StorageClass> = Api::all(client.clone());
     tokio::join!(
         writer.run(),
         claims.run(Api::all(client.clone()), config()),
         volumes.run(Api::all(client.clone()), config()),
-        watch::objects(classes, config(), |_| queue.add_after((), GATHER)),
+        classes.run(Api::all(client.clone()), config()),
         async {
             tokio::join!(
                 claims.ready(),
                 volumes.ready(),
+                classes.ready(),
                 controller.context.nodes.ready()
             );
             queue.add(());
@@ -112,10 +114,8 @@ pub(crate) async fn run(context: Context) {
 
 impl Controller {
     async fn reconcile(&self) -> Result<Next> {
-        let client = &self.context.client;
-        let classes: Api<StorageClass> = Api::all(client.clone());
-        let classes = classes.list(&ListParams::default()).await?.items;
         let (claims, volumes) = (self.claims.all(), self.volumes.all());
+        let classes = self.classes(&claims).await?;
         let leaving: BTreeSet<&str> = claims
             .iter()
             .filter(|claim| is_leaving(&claim.metadata))
@@ -143,6 +143,26 @@ impl Controller {
         })
     }
 
+    /// The classes: those in memory, unless a claim that wants a volume names another. Claims and classes are told of by
+    /// different watches, so that one that was there before the claim may come after it.
+    async fn classes(&self, claims: &[Arc<Claim>]) -> Result<Vec<Arc<Class>>> {
+        let classes = self.classes.all();
+        let known: BTreeSet<&str> = classes.iter().map(|class| &*class.model.name).collect();
+        let is_known = |class: &str| class.is_empty() || known.contains(class);
+        let mut wanting = claims.iter().filter(|claim| claim.volume().is_empty());
+        if wanting.all(|claim| is_known(claim.class())) {
+            return Ok(classes);
+        }
+        let api: Api<Readable<Class>> = Api::all(self.context.client.clone());
+        let listed = api.list(&ListParams::default()).await?.items.into_iter();
+        let read = listed.filter_map(|class| match class {
+            Readable::Read(class) => Some(Arc::new(class)),
+            // The watch tells of it.
+            Readable::Unread(_) => None,
+        });
+        Ok(read.collect())
+    }
+
     /// The claims that pods on hosts use, in these namespaces: asked for, as what is in memory may be old.
     async fn used(&self, namespaces: BTreeSet<&str>) -> Result<BTreeSet<(String, String)>> {
         let mut used = BTreeSet::new();
@@ -161,7 +181,7 @@ impl Controller {
     fn hosts(&self, claims: &[Arc<Claim>]) -> HashMap<String, Node> {
         let selected = claims
             .iter()
-            .filter_map(|claim| annotation(&claim.metadata, SELECTED_NODE));
+            .filter_map(|claim| claim.model.selected_node.as_deref());
         let host = |name: &str| {
             let key = (Arc::from(""), Arc::from(name));
             let node = self.context.nodes.get(&key)?;

@@ -6,28 +6,26 @@ use std::{
     sync::Arc,
 };
 
-use k8s_openapi::{api::storage::v1::StorageClass, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use mosaic_scheduler::model::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use mosaic_scheduler::model::{Node, StorageClass};
 use serde_json::{Value, json};
 
 use super::{
     matching,
     view::{
-        BIND_COMPLETED, BOUND_BY_CONTROLLER, Claim, PROVISIONED_BY, SELECTED_NODE, Volume,
-        annotation, is_leaving, name, namespace,
+        BIND_COMPLETED, BOUND_BY_CONTROLLER, Claim, Class, PROVISIONED_BY, Volume, annotation,
+        is_leaving, name, namespace,
     },
 };
 
 const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
 const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
-/// What classes name whose volumes nobody makes.
-const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 
 /// What a plan is made from.
 pub(super) struct Snapshot<'a> {
     pub(super) claims: &'a [Arc<Claim>],
     pub(super) volumes: &'a [Arc<Volume>],
-    pub(super) classes: &'a [StorageClass],
+    pub(super) classes: &'a [Arc<Class>],
     /// The hosts that claims name as selected, by name.
     pub(super) hosts: &'a HashMap<String, Node>,
     /// The claims, by namespace and name, that pods on hosts use: of namespaces in which a claim is being deleted.
@@ -189,7 +187,9 @@ impl<'a> Planner<'a> {
     /// A claim that was bound: its volume has to be there and be its own.
     fn bound(&mut self, claim: &'a Arc<Claim>) -> Vec<Write> {
         let (reason, note) = match self.by_name.get(claim.volume()) {
-            Some(volume) if volume.spec.claim_ref.is_none() || matching::is_for(volume, claim) => {
+            Some(volume)
+                if volume.spec.claim_ref.is_none() || volume.model.is_for(&claim.model) =>
+            {
                 return self.bind(claim, volume);
             }
             Some(_) => (
@@ -242,7 +242,7 @@ impl<'a> Planner<'a> {
             self.tell(about(), false, "FailedBinding", note);
             return None;
         };
-        if matching::is_for(volume, claim) {
+        if volume.model.is_for(&claim.model) {
             return Some(volume);
         }
         if volume.spec.claim_ref.is_some() || self.taken.contains(wanted) {
@@ -250,7 +250,7 @@ impl<'a> Planner<'a> {
             self.tell(about(), true, "FailedBinding", note);
             return None;
         }
-        match matching::may_be_named(volume, claim) {
+        match volume.model.may_be_named(&claim.model) {
             Ok(()) => Some(volume),
             Err(why) => {
                 let note = format!("Cannot bind to requested volume {wanted:?}: {why}");
@@ -263,9 +263,8 @@ impl<'a> Planner<'a> {
     /// The volume that suits a claim best; if there is none, people are told what it waits for.
     fn choose(&mut self, claim: &'a Arc<Claim>) -> Option<&'a Arc<Volume>> {
         let class = self.class(claim);
-        let waits =
-            class.is_some_and(|c| c.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"));
-        let selected = annotation(&claim.metadata, SELECTED_NODE).filter(|host| !host.is_empty());
+        let waits = class.is_some_and(StorageClass::waits);
+        let selected = claim.model.selected_node.as_deref();
         let host = selected.and_then(|host| self.snapshot.hosts.get(host));
         // Before a host is chosen, or if it is gone, only what is the claim's anyway.
         let only_reserved = waits && host.is_none();
@@ -281,8 +280,8 @@ impl<'a> Planner<'a> {
     }
 
     fn class(&self, claim: &Claim) -> Option<&'a StorageClass> {
-        let named = |class: &&StorageClass| class.metadata.name.as_deref() == Some(claim.class());
-        self.snapshot.classes.iter().find(named)
+        let mut classes = self.snapshot.classes.iter().map(|class| &class.model);
+        classes.find(|class| *class.name == *claim.class())
     }
 
     /// What is left to write until a claim and a volume are bound to each other.
@@ -479,8 +478,7 @@ fn waiting(
         let note = "waiting for first consumer to be created before binding".to_owned();
         return ("WaitForFirstConsumer", note);
     }
-    let provisioner = &class.provisioner;
-    if provisioner.is_empty() || provisioner == NO_PROVISIONER {
+    if !class.provisions() {
         let on = selected.filter(|_| waits);
         let on = on
             .map(|host| format!(" on host {host}"))
@@ -492,9 +490,10 @@ fn waiting(
         return ("FailedBinding", note);
     }
     let note = format!(
-        "Waiting for a volume to be created either by the external provisioner '{provisioner}' or manually by the \
+        "Waiting for a volume to be created either by the external provisioner '{}' or manually by the \
          system administrator. If volume creation is delayed, please verify that the provisioner is running and \
-         correctly registered."
+         correctly registered.",
+        class.provisioner
     );
     ("ExternalProvisioning", note)
 }

@@ -1,11 +1,12 @@
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{
-    plan::{Plan, Snapshot, plan},
-    view::{Claim, Volume},
-};
+use super::plan::{Plan, Snapshot, plan};
 
 /// Claims, volumes and what is written of them, as an API would hold them.
 #[derive(Default)]
@@ -36,19 +37,13 @@ fn merge(into: &mut Value, patch: &Value) {
 
 impl World {
     fn plan(&self) -> Plan {
-        let read = |list: &[Value]| list.to_vec();
-        let claims: Vec<std::sync::Arc<Claim>> = read(&self.claims)
-            .into_iter()
-            .map(|claim| std::sync::Arc::new(serde_json::from_value(claim).unwrap()))
-            .collect();
-        let volumes: Vec<std::sync::Arc<Volume>> = read(&self.volumes)
-            .into_iter()
-            .map(|volume| std::sync::Arc::new(serde_json::from_value(volume).unwrap()))
-            .collect();
-        let classes: Vec<_> = read(&self.classes)
-            .into_iter()
-            .map(|class| serde_json::from_value(class).unwrap())
-            .collect();
+        fn read<K: DeserializeOwned>(list: &[Value]) -> Vec<Arc<K>> {
+            list.iter()
+                .map(|object| Arc::new(serde_json::from_str(&object.to_string()).unwrap()))
+                .collect()
+        }
+        let (claims, volumes) = (read(&self.claims), read(&self.volumes));
+        let classes = read(&self.classes);
         plan(&Snapshot {
             claims: &claims,
             volumes: &volumes,

@@ -227,8 +227,7 @@ impl Cluster {
     pub fn has_volumes_for(&self, pod: &Pod, host: &str) -> bool {
         let needs = VolumeNeeds::new(&self.state, pod);
         let node = self.node(host);
-        needs.pod_failure().is_none()
-            && node.is_some_and(|node| needs.failure(&self.state, node).is_none())
+        needs.pod_failure().is_none() && node.is_some_and(|node| needs.failure(node).is_none())
     }
 
     /// The host that a pod is on, or is assumed to be on.

@@ -121,7 +121,7 @@ fn ports_and_volumes(context: &Context<'_>, hosts: &mut Bits) {
     if !context.volumes.is_empty() {
         hosts.retain(|host| {
             let node = context.state.nodes.node(host);
-            node.is_some_and(|node| context.volumes.failure(context.state, node).is_none())
+            node.is_some_and(|node| context.volumes.failure(node).is_none())
         });
     }
 }

@@ -108,7 +108,7 @@ fn by_host(context: &Context<'_>, node: NodeIndex, change: &Change<'_>, tell: Te
             }
         }
     }
-    match context.volumes.failure(context.state, host) {
+    match context.volumes.failure(host) {
         Some(failure) => tell(failure),
         None => true,
     }

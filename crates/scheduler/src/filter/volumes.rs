@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     cluster::State,
     filter::Failure,
-    model::{BindingMode, Claim, Node, NodeTerm, Pod, StorageClass, Volume},
+    model::{Claim, Node, Pod, StorageClass, Volume},
 };
 
 /// What a pod's claims ask of hosts.
@@ -21,7 +21,7 @@ pub(crate) struct VolumeNeeds {
 struct Unbound {
     claim: Arc<Claim>,
     class: Arc<StorageClass>,
-    /// Volumes that are nobody's and would do, smallest first.
+    /// Volumes that the claim may get, the best first.
     candidates: Vec<Arc<Volume>>,
 }
 
@@ -78,16 +78,16 @@ impl VolumeNeeds {
                 claim.class
             )
         })?;
-        if class.binding == BindingMode::Immediate {
+        if !class.waits() {
             return Err(unbound(claim));
         }
         let mut candidates: Vec<Arc<Volume>> = volumes
             .volumes
             .values()
-            .filter(|volume| suits(volume, claim))
+            .filter(|volume| volume.is_candidate(claim))
             .cloned()
             .collect();
-        candidates.sort_by(|a, b| (a.size, &a.name).cmp(&(b.size, &b.name)));
+        candidates.sort_by(|a, b| a.preference().cmp(&b.preference()));
         self.unbound.push(Unbound {
             claim: claim.clone(),
             class: class.clone(),
@@ -97,9 +97,9 @@ impl VolumeNeeds {
     }
 
     /// Why a host will not do, if so.
-    pub(crate) fn failure(&self, _state: &State, node: &Node) -> Option<Failure> {
+    pub(crate) fn failure(&self, node: &Node) -> Option<Failure> {
         for (claim, volume) in &self.bound {
-            if !reaches(volume.affinity.as_deref(), node) {
+            if !volume.is_reached_from(node) {
                 return Some(Failure::VolumeElsewhere {
                     claim: claim.clone(),
                     volume: volume.name.clone(),
@@ -121,14 +121,12 @@ impl VolumeNeeds {
                 continue;
             }
             let mut free = unbound.candidates.iter();
-            let found = free.find(|volume| {
-                !taken.contains(&&volume.name) && reaches(volume.affinity.as_deref(), node)
-            });
+            let found =
+                free.find(|volume| !taken.contains(&&volume.name) && volume.is_reached_from(node));
             match found {
                 Some(volume) => taken.push(&volume.name),
                 None => {
-                    let made = unbound.class.provisions()
-                        && reaches(unbound.class.topologies.as_deref(), node);
+                    let made = unbound.class.provisions() && unbound.class.is_reached_from(node);
                     if !made {
                         return Some(failure());
                     }
@@ -150,24 +148,4 @@ fn unbound(claim: &Claim) -> String {
         "pod has unbound immediate PersistentVolumeClaims: {} ({class}) has no volume",
         claim.key()
     )
-}
-
-fn suits(volume: &Volume, claim: &Claim) -> bool {
-    let reserved = volume.claim.as_deref() == Some(&*claim.key());
-    (volume.available || reserved)
-        && volume.block == claim.block
-        && volume.class == claim.class
-        && volume.size >= claim.size
-        && claim
-            .access_modes
-            .iter()
-            .all(|mode| volume.access_modes.contains(mode))
-        && claim
-            .selector
-            .as_ref()
-            .is_none_or(|selector| selector.matches(&volume.labels))
-}
-
-fn reaches(terms: Option<&[NodeTerm]>, node: &Node) -> bool {
-    terms.is_none_or(|terms| terms.iter().any(|term| term.matches(node)))
 }

@@ -7,6 +7,7 @@
 mod amounts;
 mod class;
 mod labels;
+mod matching;
 mod node;
 mod node_affinity;
 mod pod;
@@ -29,7 +30,7 @@ pub use self::{
     policy::{Budget, Namespace},
     spread::SpreadConstraint,
     taint::{Effect, Taint, Toleration},
-    volume::{BindingMode, Claim, StorageClass, Volume},
+    volume::{BindingMode, Claim, ClaimName, StorageClass, Volume},
 };
 
 /// Why an object cannot be read.

@@ -30,7 +30,7 @@ impl NodeAffinity {
         self.selector
             .iter()
             .all(|(key, value)| node.labels.get(key) == Some(value))
-            && self.terms.as_ref().is_none_or(|terms| any(terms, node))
+            && any_or_all(self.terms.as_deref(), node)
     }
 
     /// The one host that is named by every term, if so, without which the terms mean the same for all
@@ -58,6 +58,11 @@ impl NodeAffinity {
 /// Whether one of the terms matches.
 pub(crate) fn any(terms: &[NodeTerm], node: &Node) -> bool {
     terms.iter().any(|term| term.matches(node))
+}
+
+/// Whether one of the terms matches; no terms at all match every host.
+pub(super) fn any_or_all(terms: Option<&[NodeTerm]>, node: &Node) -> bool {
+    terms.is_none_or(|terms| any(terms, node))
 }
 
 impl NodeTerm {

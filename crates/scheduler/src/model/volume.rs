@@ -7,11 +7,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Labels, MAX_AMOUNT, NodeTerm, ReadError,
-    node_affinity::RawNodeTerm,
+    Labels, Node, NodeTerm, ReadError,
+    node_affinity::{RawNodeTerm, any_or_all},
     pod_affinity::selector,
     read::{Metadata, ResourceList, parse},
 };
+
+/// What classes name whose volumes nobody makes.
+const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 
 /// When a claim gets its volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Claim {
     pub namespace: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
+    /// Its UID.
+    pub uid: Arc<str>,
     /// The volume that it names, bound or about to be.
     pub volume: Option<Arc<str>>,
     /// Whether both sides agree on that volume.
@@ -49,6 +54,17 @@ pub struct Claim {
     pub leaving: bool,
 }
 
+/// The claim that a volume names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimName {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its UID; empty means any claim of this name.
+    pub uid: Arc<str>,
+}
+
 /// A `PersistentVolume`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
@@ -66,10 +82,12 @@ pub struct Volume {
     pub access_modes: Vec<Box<str>>,
     /// It is used as the bare device, without a file system on it.
     pub block: bool,
-    /// The claim that it belongs to, as `namespace/name`.
-    pub claim: Option<Arc<str>>,
+    /// The claim that it belongs to, or is kept for.
+    pub claim: Option<ClaimName>,
     /// Nobody's, and free to be claimed.
     pub available: bool,
+    /// It is being deleted.
+    pub leaving: bool,
 }
 
 /// A `StorageClass`.
@@ -108,6 +126,7 @@ impl Claim {
         Ok(Self {
             name: raw.metadata.name(KIND)?.into(),
             namespace: raw.metadata.namespace.unwrap_or_default().into(),
+            uid: raw.metadata.uid.unwrap_or_default().into(),
             bound: bound || volume.is_some() && phase.as_deref() == Some("Bound"),
             volume: volume.map(Arc::from),
             class: annotations
@@ -115,7 +134,10 @@ impl Claim {
                 .or(spec.storage_class_name)
                 .unwrap_or_default()
                 .into(),
-            selected_node: annotations.selected_node.map(Arc::from),
+            selected_node: annotations
+                .selected_node
+                .filter(|name| !name.is_empty())
+                .map(Arc::from),
             size: storage(requests.as_ref()),
             access_modes: modes(spec.access_modes),
             block: is_block(spec.volume_mode.as_deref()),
@@ -140,9 +162,12 @@ impl Volume {
         let spec = raw.spec.unwrap_or_default();
         let annotations = raw.metadata.annotations.take().unwrap_or_default();
         let phase = raw.status.unwrap_or_default().phase;
-        let claim = spec
-            .claim_ref
-            .map(|reference| Arc::from(format!("{}/{}", reference.namespace, reference.name)));
+        let leaving = raw.metadata.deletion_timestamp.is_some();
+        let claim = spec.claim_ref.map(|named| ClaimName {
+            namespace: named.namespace.into(),
+            name: named.name.into(),
+            uid: named.uid.unwrap_or_default().into(),
+        });
         Ok(Self {
             name: raw.metadata.name(KIND)?.into(),
             labels: raw.metadata.labels.into(),
@@ -159,9 +184,10 @@ impl Volume {
             access_modes: modes(spec.access_modes),
             block: is_block(spec.volume_mode.as_deref()),
             available: claim.is_none()
-                && raw.metadata.deletion_timestamp.is_none()
-                && matches!(phase.as_deref(), None | Some("Available" | "Pending")),
+                && !leaving
+                && matches!(phase.as_deref(), None | Some("" | "Available" | "Pending")),
             claim,
+            leaving,
         })
     }
 }
@@ -176,7 +202,7 @@ impl StorageClass {
         const KIND: &str = "StorageClass";
         let mut raw: RawClass = parse(KIND, bytes)?;
         let provisioner = raw.provisioner.unwrap_or_default();
-        let makes_none = provisioner == "kubernetes.io/no-provisioner";
+        let makes_none = provisioner == NO_PROVISIONER;
         let topologies = raw.allowed_topologies.filter(|list| !list.is_empty());
         Ok(Self {
             name: raw.metadata.name(KIND)?.into(),
@@ -195,6 +221,16 @@ impl StorageClass {
     pub fn provisions(&self) -> bool {
         !self.provisioner.is_empty()
     }
+
+    /// Whether a claim waits for a pod that uses it to get a host.
+    pub fn waits(&self) -> bool {
+        self.binding == BindingMode::WaitForFirstConsumer
+    }
+
+    /// Whether volumes can be made for a host.
+    pub(crate) fn is_reached_from(&self, node: &Node) -> bool {
+        any_or_all(self.topologies.as_deref(), node)
+    }
 }
 
 fn is_block(mode: Option<&str>) -> bool {
@@ -203,7 +239,7 @@ fn is_block(mode: Option<&str>) -> bool {
 
 fn storage(list: Option<&ResourceList<'_>>) -> i64 {
     let amount = list.and_then(|list| list.get("storage"));
-    amount.map_or(0, |amount| amount.0.value().clamp(0, MAX_AMOUNT))
+    amount.map_or(0, |amount| amount.0.value().max(0))
 }
 
 fn modes(modes: Option<Vec<String>>) -> Vec<Box<str>> {
@@ -294,6 +330,7 @@ struct ClaimReference {
     namespace: String,
     #[serde(default)]
     name: String,
+    uid: Option<String>,
 }
 
 #[derive(Deserialize)]
