@@ -1,13 +1,27 @@
 //! How much a pod asks of its host.
 
-use mosaic_api::Quantity;
-use mosaic_node::lifecycle::{Resources, Role, Spec};
+use mosaic_api::{
+    Quantity,
+    peak::{Amounts, peak},
+};
+use mosaic_node::lifecycle::{Container, Resources, Role, Spec};
 
 /// An amount of what hosts share out: thousandths of processors, and bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Amount {
     pub(crate) cpu: i64,
     pub(crate) memory: i64,
+}
+
+impl Amounts for Amount {
+    fn add(&mut self, other: &Self) {
+        *self = self.plus(*other);
+    }
+
+    fn max(&mut self, other: &Self) {
+        self.cpu = self.cpu.max(other.cpu);
+        self.memory = self.memory.max(other.memory);
+    }
 }
 
 impl Amount {
@@ -36,13 +50,6 @@ impl Amount {
         }
     }
 
-    fn most(self, other: Self) -> Self {
-        Self {
-            cpu: self.cpu.max(other.cpu),
-            memory: self.memory.max(other.memory),
-        }
-    }
-
     /// The resource of which there is too little, if there is one.
     pub(crate) fn lacking(self, room: Self) -> Option<&'static str> {
         if self.cpu > room.cpu {
@@ -55,19 +62,16 @@ impl Amount {
     }
 }
 
-/// What a pod's containers ask for: all that run together, or an init container beside the sidecars before
-/// it if that is more.
+/// What a pod's containers ask for at one time.
 pub(crate) fn requests(spec: &Spec) -> Amount {
-    let mut together = Amount::default();
-    let mut peak = Amount::default();
-    for container in &spec.containers {
-        let own = Amount::of(&container.resources);
-        match container.role {
-            Role::Init => peak = peak.most(together.plus(own)),
-            Role::Sidecar | Role::Main => together = together.plus(own),
-        }
-    }
-    together.most(peak)
+    let own = |container: &Container| Amount::of(&container.resources);
+    let (main, init): (Vec<&Container>, Vec<&Container>) = spec
+        .containers
+        .iter()
+        .partition(|container| container.role == Role::Main);
+    let starting = init.into_iter();
+    let starting = starting.map(|container| (container.role == Role::Sidecar, own(container)));
+    peak(main.into_iter().map(own), starting)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use k8s_openapi::{
     api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
+use mosaic_api::taints;
 use serde::{Deserialize, Deserializer};
 
 /// A host.
@@ -134,21 +135,17 @@ fn holds(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
 }
 
 fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (key, effect) = (text(&toleration.key), text(&toleration.effect));
-    if (!effect.is_empty() && effect != taint.effect) || (!key.is_empty() && key != taint.key) {
-        return false;
-    }
-    let value = text(&toleration.value);
-    let given = taint.value.as_deref().unwrap_or_default();
-    let compared = || Some(given.parse::<i64>().ok()?.cmp(&value.parse().ok()?));
-    match toleration.operator.as_deref().unwrap_or("Equal") {
-        "Exists" => true,
-        "Equal" | "" => !key.is_empty() && value == given,
-        "Gt" => compared().is_some_and(std::cmp::Ordering::is_gt),
-        "Lt" => compared().is_some_and(std::cmp::Ordering::is_lt),
-        _ => false,
-    }
+    let toleration = taints::Toleration {
+        key: toleration.key.as_deref().unwrap_or_default(),
+        operator: toleration.operator.as_deref().unwrap_or_default(),
+        value: toleration.value.as_deref().unwrap_or_default(),
+        effect: toleration.effect.as_deref().unwrap_or_default(),
+    };
+    toleration.tolerates(taints::Taint {
+        key: &taint.key,
+        value: taint.value.as_deref().unwrap_or_default(),
+        effect: &taint.effect,
+    })
 }
 
 #[cfg(test)]

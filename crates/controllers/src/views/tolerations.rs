@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use mosaic_api::taints;
 use serde::{Deserialize, Deserializer};
 
 use super::{TaintView, shared::Pool};
@@ -25,7 +26,7 @@ struct Toleration {
     /// The taint's value; not looked at if `exists`.
     #[serde(default)]
     value: Box<str>,
-    /// `Exists`, `Equal`, or one that compares numbers.
+    /// `Exists` or `Equal`.
     #[serde(default)]
     operator: Box<str>,
     /// Empty for all.
@@ -38,25 +39,17 @@ struct Toleration {
 
 impl Toleration {
     fn is_about(&self, taint: &TaintView) -> bool {
-        if !self.effect.is_empty() && *self.effect != *taint.effect {
-            return false;
-        }
-        if !self.key.is_empty() && *self.key != *taint.key {
-            return false;
-        }
-        let numbers = || {
-            Some((
-                taint.value.parse::<i64>().ok()?,
-                self.value.parse::<i64>().ok()?,
-            ))
+        let toleration = taints::Toleration {
+            key: &self.key,
+            operator: &self.operator,
+            value: &self.value,
+            effect: &self.effect,
         };
-        match &*self.operator {
-            "Exists" => true,
-            "" | "Equal" => *self.value == *taint.value,
-            "Lt" => numbers().is_some_and(|(taint, limit)| taint < limit),
-            "Gt" => numbers().is_some_and(|(taint, limit)| taint > limit),
-            _ => false,
-        }
+        toleration.tolerates(taints::Taint {
+            key: &taint.key,
+            value: &taint.value,
+            effect: &taint.effect,
+        })
     }
 }
 
@@ -167,21 +160,6 @@ mod tests {
             (
                 json!([{ "key": "a", "tolerationSeconds": -5 }]),
                 vec![a],
-                seconds(0),
-            ),
-            (
-                json!([{ "key": "b", "operator": "Lt", "value": "7" }]),
-                vec![("b", "6", "NoExecute")],
-                Endures::Always,
-            ),
-            (
-                json!([{ "key": "b", "operator": "Gt", "value": "7" }]),
-                vec![("b", "6", "NoExecute")],
-                seconds(0),
-            ),
-            (
-                json!([{ "key": "b", "operator": "Gt", "value": "z" }]),
-                vec![("b", "6", "NoExecute")],
                 seconds(0),
             ),
         ] {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use mosaic_api::{meta, time};
+use mosaic_validation::quota::pod_requests;
 use serde_json::Value;
 
 use super::text::Report;
@@ -74,7 +75,8 @@ pub(super) fn describe(report: &mut Report, node: &Value, pods: &[Value], now: T
     let rows: Vec<Vec<String>> = pods
         .iter()
         .map(|pod| {
-            let sum = |key: &str| requests(pod, key);
+            let requests = pod_requests(pod);
+            let sum = |key: &str| requests.get(key).unwrap_or_default().to_string();
             vec![
                 meta::namespace(pod).to_owned(),
                 meta::name(pod).to_owned(),
@@ -96,19 +98,6 @@ pub(super) fn describe(report: &mut Report, node: &Value, pods: &[Value], now: T
             ],
             rows,
         );
-    }
-}
-
-/// What a pod's containers ask for, one after the other.
-fn requests(pod: &Value, key: &str) -> String {
-    let parts: Vec<String> = list(pod, "/spec/containers")
-        .filter_map(|container| container.pointer(&format!("/resources/requests/{key}")))
-        .map(|quantity| plain(Some(quantity)))
-        .collect();
-    if parts.is_empty() {
-        "0".into()
-    } else {
-        parts.join(" + ")
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use mosaic_api::peak::Amounts as _;
+
 use crate::{
     bits::Bits,
     model::{Amounts, HostPort, Image, Node, Pod},

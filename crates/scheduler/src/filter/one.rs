@@ -1,5 +1,7 @@
 //! One host in every detail, and as it would be with other pods on it.
 
+use mosaic_api::peak::Amounts as _;
+
 use crate::{
     filter::{Failure, fewest},
     memo::{Context, Tally, UNKNOWN},

@@ -20,6 +20,17 @@ pub struct Amounts {
     pub extended: Vec<(Arc<str>, i64)>,
 }
 
+// Sums wrap, so that what was added can always be taken away; amounts are far too small to get there.
+impl mosaic_api::peak::Amounts for Amounts {
+    fn add(&mut self, other: &Self) {
+        self.combine(other, i64::wrapping_add);
+    }
+
+    fn max(&mut self, other: &Self) {
+        self.combine(other, i64::max);
+    }
+}
+
 impl Amounts {
     pub(super) fn read(list: &ResourceList) -> Self {
         let mut amounts = Self::default();
@@ -44,18 +55,9 @@ impl Amounts {
         found.map_or(0, |(_, amount)| *amount)
     }
 
-    // Sums wrap, so that what was added can always be taken away; amounts are far too small to get there.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.combine(other, i64::wrapping_add);
-    }
-
     pub(crate) fn sub(&mut self, other: &Self) {
         self.combine(other, i64::wrapping_sub);
         self.extended.retain(|(_, amount)| *amount != 0);
-    }
-
-    pub(crate) fn max(&mut self, other: &Self) {
-        self.combine(other, i64::max);
     }
 
     fn combine(&mut self, other: &Self, by: impl Fn(i64, i64) -> i64) {

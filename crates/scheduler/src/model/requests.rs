@@ -1,5 +1,6 @@
 //! What a pod needs of a host, as Kubernetes computes it.
 
+use mosaic_api::peak::{Amounts as _, peak};
 use serde::Deserialize;
 
 use super::{
@@ -94,25 +95,10 @@ impl Needs<'_> {
     }
 
     fn total(&self, of: impl Fn(&RawContainer<'_>) -> Amounts) -> Amounts {
-        let mut sum = Amounts::default();
-        for container in self.containers {
-            sum.add(&of(container));
-        }
-        // Init containers run one after another, beside the sidecars that were started before them.
-        let mut sidecars = Amounts::default();
-        let mut starting = Amounts::default();
-        for container in self.init_containers {
-            let mut needed = of(container);
-            if container.is_sidecar() {
-                sidecars.add(&needed);
-                starting.max(&sidecars);
-            } else {
-                needed.add(&sidecars);
-                starting.max(&needed);
-            }
-        }
-        sum.add(&sidecars);
-        sum.max(&starting);
+        let together = self.containers.iter().map(&of);
+        let starting = self.init_containers.iter();
+        let starting = starting.map(|container| (container.is_sidecar(), of(container)));
+        let mut sum = peak(together, starting);
         if let Some(list) = self.pod_level {
             sum.set_mentioned(list);
         }

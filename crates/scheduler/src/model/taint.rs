@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use mosaic_api::taints;
 use serde::Deserialize;
 
 /// What a taint does to pods that do not tolerate it.
@@ -22,6 +23,14 @@ impl Effect {
             "PreferNoSchedule" => Some(Self::PreferNoSchedule),
             "NoExecute" => Some(Self::NoExecute),
             _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::NoSchedule => "NoSchedule",
+            Self::PreferNoSchedule => "PreferNoSchedule",
+            Self::NoExecute => "NoExecute",
         }
     }
 
@@ -65,9 +74,17 @@ pub struct Toleration {
 impl Toleration {
     /// Whether it is about this taint.
     pub fn tolerates(&self, taint: &Taint) -> bool {
-        self.effect.is_none_or(|effect| effect == taint.effect)
-            && (self.key.is_empty() && self.exists || self.key == taint.key)
-            && (self.exists || self.value == taint.value)
+        let toleration = taints::Toleration {
+            key: &self.key,
+            operator: if self.exists { "Exists" } else { "Equal" },
+            value: &self.value,
+            effect: self.effect.map_or("", Effect::name),
+        };
+        toleration.tolerates(taints::Taint {
+            key: &taint.key,
+            value: &taint.value,
+            effect: taint.effect.name(),
+        })
     }
 }
 

@@ -2,12 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use mosaic_api::quantity::Quantity;
+use mosaic_api::{peak, quantity::Quantity};
 use serde_json::{Map, Value};
 
 /// Amounts of resources by name, in the order of the names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Amounts(BTreeMap<String, Quantity>);
+
+impl peak::Amounts for Amounts {
+    fn add(&mut self, other: &Self) {
+        self.add_all(other);
+    }
+
+    fn max(&mut self, other: &Self) {
+        for (name, amount) in other.iter() {
+            let largest = self.0.entry(name.to_owned()).or_insert(amount);
+            *largest = amount.max(*largest);
+        }
+    }
+}
 
 impl Amounts {
     /// Nothing.
@@ -64,14 +77,6 @@ impl Amounts {
     /// Sets a resource.
     pub(super) fn set(&mut self, name: &str, amount: Quantity) {
         self.0.insert(name.to_owned(), amount);
-    }
-
-    /// Of each resource the larger amount.
-    pub(super) fn max_all(&mut self, other: &Self) {
-        for (name, amount) in other.iter() {
-            let largest = self.0.entry(name.to_owned()).or_insert(amount);
-            *largest = amount.max(*largest);
-        }
     }
 
     /// By how much this is more than `old`, of those resources of which it is more.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mosaic_api::peak::peak;
 use serde_json::{Map, Value};
 
 use super::{Amounts, one};
@@ -28,25 +29,11 @@ fn total(pod: &Value, key: &str) -> Amounts {
         return Amounts::new();
     };
     let of = |holder: &Value| Amounts::read(holder.get("resources").and_then(|r| r.get(key)));
-    let mut sum = Amounts::new();
-    for container in list(spec, "containers") {
-        sum.add_all(&of(container));
-    }
-    // Init containers run one after another, beside those sidecars that were started before them.
-    let mut sidecars = Amounts::new();
-    let mut starting = Amounts::new();
-    for container in list(spec, "initContainers") {
-        let mut needed = of(container);
-        if container.get("restartPolicy").and_then(Value::as_str) == Some("Always") {
-            sidecars.add_all(&needed);
-            starting.max_all(&sidecars);
-        } else {
-            needed.add_all(&sidecars);
-            starting.max_all(&needed);
-        }
-    }
-    sum.add_all(&sidecars);
-    sum.max_all(&starting);
+    let stays = |container: &Value| {
+        container.get("restartPolicy").and_then(Value::as_str) == Some("Always")
+    };
+    let starting = list(spec, "initContainers").map(|container| (stays(container), of(container)));
+    let mut sum = peak(list(spec, "containers").map(of), starting);
     for (name, amount) in of(spec).iter() {
         sum.set(name, amount);
     }

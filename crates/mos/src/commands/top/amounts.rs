@@ -1,6 +1,7 @@
 //! How much processor time and memory something asks for, has or uses. Pure.
 
 use mosaic_api::Quantity;
+use mosaic_validation::quota;
 use serde_json::Value;
 
 /// Processor time and memory.
@@ -35,13 +36,6 @@ impl Amounts {
         }
     }
 
-    fn most(self, other: Self) -> Self {
-        Self {
-            cpu: self.cpu.max(other.cpu),
-            memory: self.memory.max(other.memory),
-        }
-    }
-
     /// `250m`, and `4` as `4000m`: columns of millis are easy to compare.
     pub(super) fn cpu_text(self) -> String {
         format!("{}m", self.cpu.milli_value())
@@ -61,41 +55,14 @@ pub(super) fn percent(part: i64, whole: i64) -> Option<i64> {
     i64::try_from(share).ok()
 }
 
-/// What a pod asks for or is limited to, `requests` or `limits`, as a scheduler counts it: all containers and
-/// sidecars, or the largest init container with the sidecars before it, and what runs the pod. What the pod asks for
-/// as a whole counts instead.
-pub(super) fn of_pod(pod: &Value, which: &str) -> Amounts {
-    let own = |container: &Value| {
-        let resources = container.get("resources");
-        Amounts::read(resources.and_then(|resources| resources.get(which)))
-    };
-    let list = |pointer: &str| {
-        let containers = pod.pointer(pointer).and_then(Value::as_array);
-        containers.into_iter().flatten()
-    };
-    let mut sum = list("/spec/containers")
-        .map(own)
-        .fold(Amounts::default(), Amounts::plus);
-    let (mut sidecars, mut most) = (Amounts::default(), Amounts::default());
-    for container in list("/spec/initContainers") {
-        if container.get("restartPolicy").and_then(Value::as_str) == Some("Always") {
-            sidecars = sidecars.plus(own(container));
-            most = most.most(sidecars);
-        } else {
-            most = most.most(sidecars.plus(own(container)));
+impl From<quota::Amounts> for Amounts {
+    fn from(amounts: quota::Amounts) -> Self {
+        let amount = |name| amounts.get(name).unwrap_or_default();
+        Self {
+            cpu: amount("cpu"),
+            memory: amount("memory"),
         }
     }
-    sum = sum.plus(sidecars).most(most);
-    let whole = pod.pointer(&format!("/spec/resources/{which}"));
-    let amounts = Amounts::read(whole);
-    let said = |name: &str| whole.is_some_and(|whole| whole.get(name).is_some());
-    if said("cpu") {
-        sum.cpu = amounts.cpu;
-    }
-    if said("memory") {
-        sum.memory = amounts.memory;
-    }
-    sum.plus(Amounts::read(pod.pointer("/spec/overhead")))
 }
 
 #[cfg(test)]
@@ -117,15 +84,19 @@ mod tests {
             "initContainers": [container("100m", "1Gi"), sidecar, container("1300m", "1Mi")],
             "overhead": { "cpu": "10m" },
         } });
-        let amounts = of_pod(&pod, "requests");
+        let asked = |pod: &Value| Amounts::from(quota::pod_requests(pod));
+        let amounts = asked(&pod);
         assert_eq!(
             (amounts.cpu_text(), amounts.memory_text()),
             ("1410m".into(), "1024Mi".into())
         );
         pod["spec"]["resources"] = json!({ "requests": { "memory": "2Gi" } });
-        assert_eq!(of_pod(&pod, "requests").memory_text(), "2048Mi");
-        assert_eq!(of_pod(&pod, "requests").cpu_text(), "1410m");
-        assert_eq!(of_pod(&json!({}), "limits").cpu_text(), "0m");
+        assert_eq!(asked(&pod).memory_text(), "2048Mi");
+        assert_eq!(asked(&pod).cpu_text(), "1410m");
+        assert_eq!(
+            Amounts::from(quota::pod_limits(&json!({}))).cpu_text(),
+            "0m"
+        );
     }
 
     #[test]

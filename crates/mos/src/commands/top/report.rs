@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use mosaic_api::meta;
+use mosaic_validation::quota::{pod_limits, pod_requests};
 use serde_json::{Value, json};
 
 use super::SortBy;
-use super::amounts::{Amounts, of_pod, percent};
+use super::amounts::{Amounts, percent};
 
 /// What is told of hosts or pods.
 #[derive(Debug, PartialEq)]
@@ -227,7 +228,7 @@ pub(super) fn requested_of_nodes(nodes: &[Value], pods: &[Value], sort_by: SortB
             continue;
         }
         let (amounts, count) = asked.entry(host).or_default();
-        *amounts = amounts.plus(of_pod(pod, "requests"));
+        *amounts = amounts.plus(pod_requests(pod).into());
         *count += 1;
     }
     let lines = nodes.iter().map(|node| {
@@ -266,8 +267,8 @@ pub(super) fn requested_of_pods(pods: &[Value], namespaces: bool, sort_by: SortB
     let lines = pods.iter().map(|pod| Line {
         namespace: meta::namespace(pod).to_owned(),
         name: meta::name(pod).to_owned(),
-        amounts: of_pod(pod, "requests"),
-        most: of_pod(pod, "limits"),
+        amounts: pod_requests(pod).into(),
+        most: pod_limits(pod).into(),
         host: match text(pod, "/spec/nodeName") {
             "" => "<none>".to_owned(),
             host => host.to_owned(),
