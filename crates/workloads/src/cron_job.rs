@@ -24,7 +24,6 @@ use mosaic_api::cron::Schedule;
 
 use crate::{
     counts::after,
-    in_flight::InFlight,
     owner::{self, Owner},
     plan::{Action, Event, Kind, Object, Plan, Propagation, Target},
     template::set_annotation,
@@ -40,8 +39,6 @@ pub struct Snapshot<'a> {
     pub cron_job: &'a CronJob,
     /// The jobs that it controls.
     pub jobs: &'a [Arc<Job>],
-    /// Names of jobs that are being created, and UIDs of jobs that are being deleted.
-    pub in_flight: &'a InFlight,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -61,17 +58,10 @@ struct Planner<'a> {
 pub fn plan(snapshot: &Snapshot<'_>) -> Plan<CronJobStatus> {
     let owner = Owner::of(snapshot.cron_job);
     let spec = &snapshot.cron_job.spec;
-    let gone = &snapshot.in_flight.deleted;
     let mut jobs: Vec<&Arc<Job>> = snapshot
         .jobs
         .iter()
         .filter(|job| owner.controls(&job.metadata))
-        .filter(|job| {
-            !job.metadata
-                .uid
-                .as_ref()
-                .is_some_and(|uid| gone.contains(uid))
-        })
         .collect();
     jobs.sort_by_key(|job| (owner::created(&job.metadata), owner::name(&job.metadata)));
     let mut planner = Planner {
@@ -114,29 +104,16 @@ fn ended(job: &Job) -> Option<(bool, Option<Timestamp>)> {
 }
 
 impl Planner<'_> {
-    fn is_in_creation(&self, name: &str) -> bool {
-        self.snapshot.in_flight.created.contains(name)
-    }
-
-    /// Whether there is a job of this name, or will be.
+    /// Whether there is a job of this name.
     fn has_job(&self, name: &str) -> bool {
-        self.is_in_creation(name)
-            || self
-                .jobs
-                .iter()
-                .any(|job| owner::name(&job.metadata) == name)
+        self.jobs
+            .iter()
+            .any(|job| owner::name(&job.metadata) == name)
     }
 
     /// How many jobs are not through.
     fn active(&self) -> usize {
-        let unseen = self.snapshot.in_flight.created.iter();
-        let seen = |name: &String| {
-            self.jobs
-                .iter()
-                .any(|job| owner::name(&job.metadata) == name)
-        };
         self.jobs.iter().filter(|job| ended(job).is_none()).count()
-            + unseen.filter(|n| !seen(n)).count()
     }
 
     /// Starts the job of the last tick, if there was one since the last time.

@@ -32,7 +32,6 @@ use k8s_openapi::api::{
 
 use crate::{
     counts::after,
-    in_flight::InFlight,
     node::Node,
     owner::{self, Owner, claim},
     plan::{BURST, Kind, Plan},
@@ -55,8 +54,6 @@ pub struct Snapshot<'a> {
     pub nodes: &'a [Arc<Node>],
     /// Revisions of its namespace: all that it controls, and those that nobody controls.
     pub revisions: &'a [Arc<ControllerRevision>],
-    /// Pods that are being created or deleted.
-    pub in_flight: &'a InFlight,
     /// Pods that failed on hosts, as far as it is known.
     pub backoff: &'a Backoff,
     /// The present moment.
@@ -192,8 +189,7 @@ impl<'a> Planner<'a> {
     }
 
     fn is_available(&self, pod: &Pod) -> bool {
-        !self.snapshot.in_flight.is_leaving(pod)
-            && pod.is_available(self.min_ready(), self.snapshot.now)
+        !pod.is_terminating() && pod.is_available(self.min_ready(), self.snapshot.now)
     }
 
     /// Whether a pod was made from the present template.
@@ -211,9 +207,8 @@ impl<'a> Planner<'a> {
         }
         let hosts: Vec<&'a str> = self.create.iter().copied().take(BURST).collect();
         for host in hosts {
-            if let Some(pod) = self.new_pod(host) {
-                self.plan.actions.push(crate::plan::Action::create_pod(pod));
-            }
+            let pod = self.new_pod(host);
+            self.plan.actions.push(crate::plan::Action::create_pod(pod));
         }
         if excess {
             self.plan.look_again(Some(self.snapshot.now));

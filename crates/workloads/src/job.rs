@@ -34,7 +34,6 @@ pub use mosaic_api::indexes::Indexes;
 
 use crate::{
     counts::{after, count, some},
-    in_flight::InFlight,
     owner::{self, Owner, claim},
     plan::{Action, Change, Kind, Plan, Propagation, Target},
     pod::Pod,
@@ -55,8 +54,6 @@ pub struct Snapshot<'a> {
     /// Pods of its namespace: all that it controls, and those that nobody controls. If a pod could not be created
     /// because its name is taken, the one that has the name belongs to them, too.
     pub pods: &'a [Arc<Pod>],
-    /// Pods that are being created or deleted.
-    pub in_flight: &'a InFlight,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -248,24 +245,16 @@ impl<'a> Planner<'a> {
 
     /// The pods that are at work.
     fn active(&self) -> Vec<&'a Arc<Pod>> {
-        let leaves = |pod: &Pod| self.snapshot.in_flight.is_leaving(pod);
         let pods = self.pods.iter().copied();
-        pods.filter(|pod| !pod.has_ended() && !leaves(pod))
-            .collect()
+        pods.filter(|pod| pod.is_active()).collect()
     }
 
     /// How many pods were asked to go and have not ended.
     fn terminating(&self) -> usize {
-        let leaves = |pod: &Pod| self.snapshot.in_flight.is_leaving(pod);
         self.pods
             .iter()
-            .filter(|pod| !pod.has_ended() && leaves(pod))
+            .filter(|pod| !pod.has_ended() && pod.is_terminating())
             .count()
-    }
-
-    /// How many pods are in creation and not visible.
-    fn unseen(&self) -> usize {
-        self.snapshot.in_flight.unseen(&self.pods).len()
     }
 
     fn finish_status(&mut self) {

@@ -3,7 +3,7 @@
 //! ```text
 //!             snapshot                        plan
 //!   the object, its children,   plan()   actions in order, the status to write,
-//!   what is in flight, now    ─────────▶ and when to look again
+//!   now                       ─────────▶ and when to look again
 //!        ▲                                      │
 //!        └──── watches ◀──── API ◀──── a loop carries it out
 //! ```
@@ -18,14 +18,13 @@
 //! - The planner chooses the names of all children. What is created a second time is there already.
 //! - Whatever is deleted or changed is named with its UID, and with its version where the new state depends
 //!   on the old one.
-//! - [`InFlight`] tells the planner of creations and deletions that its snapshot may not show.
+//! - The next plan for an object waits until what the last one wrote is in the snapshot.
 //! - A snapshot may lag, but never goes back, and a new leader begins with a consistent list.
 
 pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
 pub mod hash;
-pub mod in_flight;
 pub mod job;
 pub mod node;
 pub mod owner;
@@ -39,7 +38,6 @@ pub mod template;
 
 mod counts;
 
-pub use in_flight::InFlight;
 pub use node::Node;
 pub use plan::{Action, Batch, Change, Event, Failure, Kind, Object, Plan, Target};
 pub use pod::{Phase, Pod};

@@ -19,7 +19,6 @@ use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
 
 use crate::{
     counts::length,
-    in_flight::InFlight,
     owner::{self, Owner, claim},
     plan::{Action, BURST, Failure, Kind, Plan},
     pod::Pod,
@@ -39,8 +38,6 @@ pub struct Snapshot<'a> {
     /// Pods of the other sets of the same Deployment. They matter for which pods go first when there are too
     /// many: those on hosts with many of their kind.
     pub siblings: &'a [Arc<Pod>],
-    /// Pods that are being created or deleted.
-    pub in_flight: &'a InFlight,
     /// Why the last plan failed, if it did.
     pub failure: Option<&'a Failure>,
     /// The present moment.
@@ -88,21 +85,15 @@ fn scale(
     owned: &[&Arc<Pod>],
     plan: &mut Plan<ReplicaSetStatus>,
 ) {
-    let Snapshot {
-        set,
-        in_flight,
-        now,
-        ..
-    } = *snapshot;
+    let Snapshot { set, now, .. } = *snapshot;
     let spec = &set.spec;
     let wanted = length(spec.replicas.unwrap_or(1));
     let active: Vec<&Arc<Pod>> = owned
         .iter()
         .copied()
-        .filter(|pod| pod.is_active() && !in_flight.is_leaving(pod))
+        .filter(|pod| pod.is_active())
         .collect();
-    let unseen = in_flight.unseen(owned);
-    let have = active.len() + unseen.len();
+    let have = active.len();
     if have < wanted {
         let Some(template) = &spec.template else {
             return;
@@ -110,9 +101,8 @@ fn scale(
         let missing = wanted - have;
         // Pods that were let go keep their names.
         let seen: BTreeSet<&str> = snapshot.pods.iter().map(|pod| pod.name()).collect();
-        let taken = |name: &str| seen.contains(name) || in_flight.created.contains(name);
-        let first = owned.len() + unseen.len();
-        for name in template::free_names(owner, first, missing.min(BURST), taken) {
+        let taken = |name: &str| seen.contains(name);
+        for name in template::free_names(owner, owned.len(), missing.min(BURST), taken) {
             plan.actions
                 .push(Action::create_pod(template::pod(owner, template, name)));
         }
@@ -120,8 +110,7 @@ fn scale(
             plan.look_again(Some(now));
         }
     } else if have > wanted {
-        // What is in creation cannot be deleted yet; as soon as it is seen, it can.
-        let excess = (have - wanted).min(active.len());
+        let excess = have - wanted;
         let mut on_node: HashMap<&str, usize> = HashMap::new();
         let siblings = snapshot.siblings.iter().filter(|pod| pod.is_active());
         for node in siblings

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus};
-use mosaic_workloads::{InFlight, Plan, cron_job};
+use mosaic_workloads::{Plan, cron_job};
 
 use super::{Caches, Controller, Look, Workload};
 use crate::informer::Informer;
@@ -32,7 +32,6 @@ impl Workload for CronJobs {
         cron_job::plan(&cron_job::Snapshot {
             cron_job: look.object,
             jobs: &look.caches.jobs.controlled_by(look.namespace(), uid),
-            in_flight: &InFlight::default(),
             now: look.now,
         })
     }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use mosaic_api::LabelSelector;
 use mosaic_workloads::{
-    Action, InFlight, Kind, Node, Plan, Pod,
+    Action, Kind, Node, Plan, Pod,
     daemon_set::{self, Backoff},
     owner,
 };
@@ -67,7 +67,6 @@ impl Workload for DaemonSets {
             pods: &pods,
             nodes: &look.caches.nodes.all(),
             revisions: &revisions,
-            in_flight: &InFlight::default(),
             backoff: &look.memory.backoff,
             now: look.now,
         })

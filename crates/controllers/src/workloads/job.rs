@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use mosaic_api::LabelSelector;
-use mosaic_workloads::{InFlight, Plan, job, owner};
+use mosaic_workloads::{Plan, job, owner};
 
 use super::{Caches, Controller, Look, Workload};
 use crate::{caches::follow, informer::Informer};
@@ -43,7 +43,6 @@ impl Workload for Jobs {
         job::plan(&job::Snapshot {
             job: look.object,
             pods: &pods,
-            in_flight: &InFlight::default(),
             now: look.now,
         })
     }

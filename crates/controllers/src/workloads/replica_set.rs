@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetStatus};
 use mosaic_api::LabelSelector;
-use mosaic_workloads::{InFlight, Plan, Pod, owner, replica_set};
+use mosaic_workloads::{Plan, Pod, owner, replica_set};
 
 use super::{Caches, Controller, Look, Workload};
 use crate::{
@@ -47,7 +47,6 @@ impl Workload for ReplicaSets {
             set: look.object,
             pods: &pods,
             siblings: &siblings,
-            in_flight: &InFlight::default(),
             failure: look.memory.failure.as_ref(),
             now: look.now,
         })

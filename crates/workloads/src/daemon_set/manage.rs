@@ -17,7 +17,7 @@ impl<'a> Planner<'a> {
                 break;
             };
             let (name, meant, pods) = (host.name, host.meant, host.pods.clone());
-            let staying = |pod: &&&'a Arc<Pod>| !self.snapshot.in_flight.is_leaving(pod);
+            let staying = |pod: &&&'a Arc<Pod>| !pod.is_terminating();
             if !meant.stay {
                 let leaving: Vec<_> = pods.iter().filter(staying).collect();
                 for pod in leaving {

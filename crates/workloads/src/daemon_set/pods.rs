@@ -6,13 +6,10 @@ use super::{Planner, REVISION_HASH};
 use crate::template::{self, Slot, set_label};
 
 impl Planner<'_> {
-    /// A new pod for this host; none if one is being created.
-    pub(super) fn new_pod(&self, host: &str) -> Option<Pod> {
+    /// A new pod for this host.
+    pub(super) fn new_pod(&self, host: &str) -> Pod {
         let set = self.snapshot.set;
         let slot = Slot::new(&self.owner, self.owner.name(), host);
-        if slot.is_among(&self.snapshot.in_flight.created) {
-            return None;
-        }
         let name = slot.free_name(|name| self.taken.contains(name));
         let mut pod = template::pod(&self.owner, &set.spec.template, name);
         set_label(&mut pod.metadata, REVISION_HASH, self.hash.as_str());
@@ -31,6 +28,6 @@ impl Planner<'_> {
                 }]),
             }],
         });
-        Some(pod)
+        pod
     }
 }

@@ -51,8 +51,7 @@ impl<'a> Planner<'a> {
     /// are not.
     fn pairs(&self) -> Vec<Pair<'a>> {
         let deleted: BTreeSet<&str> = self.delete.iter().map(|(pod, _)| pod.uid()).collect();
-        let leaves =
-            |pod: &Pod| self.snapshot.in_flight.is_leaving(pod) || deleted.contains(pod.uid());
+        let leaves = |pod: &Pod| pod.is_terminating() || deleted.contains(pod.uid());
         let meant = self.hosts.iter().filter(|host| host.meant.run);
         meant
             .filter_map(|host| {

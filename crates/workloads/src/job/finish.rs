@@ -148,7 +148,7 @@ impl Planner<'_> {
         let is_done = match self.spec.completions {
             Some(wanted) => self.succeeded() >= wanted,
             // A queue of work: once one has found it empty, the others finish what they are at.
-            None => self.succeeded() > 0 && self.active().is_empty() && self.unseen() == 0,
+            None => self.succeeded() > 0 && self.active().is_empty(),
         };
         is_done.then(|| {
             let message = "Reached expected number of succeeded pods".to_owned();
@@ -166,7 +166,7 @@ impl Planner<'_> {
         }
         let is_open =
             |pod: &&&std::sync::Arc<Pod>| !pod.has_ended() || pod.has_finalizer(super::TRACKING);
-        let open = self.pods.iter().filter(is_open).count() + self.unseen();
+        let open = self.pods.iter().filter(is_open).count();
         if open > 0 || !self.succeeded_uids.is_empty() || !self.failed_uids.is_empty() {
             return;
         }

@@ -39,7 +39,7 @@ impl<'a> Planner<'a> {
         self.stop(&superfluous, "the job has no use for it");
         let gone: HashSet<&str> = superfluous.iter().map(|pod| pod.uid()).collect();
         active.retain(|pod| !gone.contains(pod.uid()));
-        let at_work = active.len() + self.unseen();
+        let at_work = active.len();
         let wanted = self.wanted(at_work);
         if at_work > wanted {
             let order = deletion_order(
@@ -139,11 +139,9 @@ impl<'a> Planner<'a> {
     }
 
     fn create(&mut self, missing: usize) {
-        let created = &self.snapshot.in_flight.created;
         let seen: BTreeSet<&str> = self.snapshot.pods.iter().map(|pod| pod.name()).collect();
-        let taken = |name: &str| seen.contains(name) || created.contains(name);
-        let first = self.pods.len() + self.unseen();
-        for name in free_names(&self.owner, first, missing, taken) {
+        let taken = |name: &str| seen.contains(name);
+        for name in free_names(&self.owner, self.pods.len(), missing, taken) {
             let pod = self.new_pod(name);
             self.plan.actions.push(Action::create_pod(pod));
         }
@@ -158,7 +156,7 @@ impl<'a> Planner<'a> {
             let Some(index) = self.index_of(pod) else {
                 continue;
             };
-            let leaves = !pod.has_ended() && self.snapshot.in_flight.is_leaving(pod);
+            let leaves = !pod.has_ended() && pod.is_terminating();
             if leaves && self.replaces_only_ended() && !self.is_failed(pod) {
                 busy.insert(index);
             }
@@ -198,12 +196,10 @@ impl<'a> Planner<'a> {
             }
             let base = format!("{}-{this}", self.owner.name());
             let slot = Slot::new(&self.owner, &base, &this.to_string());
-            if !slot.is_among(&self.snapshot.in_flight.created) {
-                let name = slot.free_name(|name| seen.contains(name));
-                let pod = self.new_indexed_pod(name, this, failures);
-                self.plan.actions.push(Action::create_pod(pod));
-                created += 1;
-            }
+            let name = slot.free_name(|name| seen.contains(name));
+            let pod = self.new_indexed_pod(name, this, failures);
+            self.plan.actions.push(Action::create_pod(pod));
+            created += 1;
         }
         self.plan.look_again(again);
     }

@@ -19,7 +19,6 @@ fn time(seconds: i64) -> Timestamp {
 struct World {
     job: Job,
     pods: Vec<Pod>,
-    in_flight: InFlight,
     now: i64,
     created: usize,
 }
@@ -47,7 +46,6 @@ impl World {
         Self {
             job: serde_json::from_value(job).unwrap(),
             pods: Vec::new(),
-            in_flight: InFlight::default(),
             now: 0,
             created: 0,
         }
@@ -58,7 +56,6 @@ impl World {
         plan(&Snapshot {
             job: &self.job,
             pods: &pods,
-            in_flight: &self.in_flight,
             now: time(self.now),
         })
     }
@@ -391,26 +388,6 @@ fn a_pod_that_would_not_be_counted_is_replaced() {
     world.run();
     world.pod("p1").metadata.finalizers = None;
     assert_eq!(world.run()[0], "delete p1");
-}
-
-#[test]
-fn what_is_in_creation_is_not_created_again() {
-    for mode in ["NonIndexed", "Indexed"] {
-        let mut world =
-            World::new(json!({"completionMode": mode, "completions": 3, "parallelism": 2}));
-        let names: Vec<String> = world
-            .plan()
-            .actions
-            .iter()
-            .map(|action| match action {
-                Action::Create { object, .. } => object.metadata().name.clone().unwrap(),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        world.in_flight.created.extend(names);
-        world.job.status = world.plan().status;
-        assert!(world.plan().is_done(), "{mode}");
-    }
 }
 
 #[test]

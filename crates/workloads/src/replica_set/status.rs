@@ -16,15 +16,9 @@ use crate::{
 
 const FAILURE: &str = "ReplicaFailure";
 
-/// What the set's pods are like. Those in creation are pods of the set already, so that a deployment never takes
-/// their room for free.
+/// What the set's pods are like.
 pub(super) fn status(snapshot: &Snapshot<'_>, owned: &[&Arc<Pod>]) -> ReplicaSetStatus {
-    let Snapshot {
-        set,
-        in_flight,
-        now,
-        ..
-    } = *snapshot;
+    let Snapshot { set, now, .. } = *snapshot;
     let min_ready = set.spec.min_ready_seconds.unwrap_or(0);
     let labels = set.spec.template.as_ref().and_then(template::labels);
     let mut status = ReplicaSetStatus {
@@ -34,9 +28,8 @@ pub(super) fn status(snapshot: &Snapshot<'_>, owned: &[&Arc<Pod>]) -> ReplicaSet
     };
     let (mut replicas, mut labelled, mut ready, mut available, mut terminating) = (0, 0, 0, 0, 0);
     for pod in owned {
-        let leaves = in_flight.is_leaving(pod);
-        if leaves || pod.has_ended() {
-            terminating += usize::from(leaves && !pod.has_ended());
+        if !pod.is_active() {
+            terminating += usize::from(!pod.has_ended());
             continue;
         }
         let has_all = |labels: &std::collections::BTreeMap<String, String>| {
@@ -49,7 +42,7 @@ pub(super) fn status(snapshot: &Snapshot<'_>, owned: &[&Arc<Pod>]) -> ReplicaSet
         ready += usize::from(pod.ready);
         available += usize::from(pod.is_available(min_ready, now));
     }
-    status.replicas = count(replicas + in_flight.unseen(owned).len());
+    status.replicas = count(replicas);
     status.fully_labeled_replicas = some(count(labelled));
     status.ready_replicas = some(count(ready));
     status.available_replicas = some(count(available));

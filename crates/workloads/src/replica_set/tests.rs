@@ -63,7 +63,6 @@ struct World {
     set: ReplicaSet,
     pods: Vec<Arc<Pod>>,
     siblings: Vec<Arc<Pod>>,
-    in_flight: InFlight,
     failure: Option<Failure>,
 }
 
@@ -73,7 +72,6 @@ impl World {
             set: set(replicas, json!({})),
             pods: pods.to_vec(),
             siblings: Vec::new(),
-            in_flight: InFlight::default(),
             failure: None,
         }
     }
@@ -83,7 +81,6 @@ impl World {
             set: &self.set,
             pods: &self.pods,
             siblings: &self.siblings,
-            in_flight: &self.in_flight,
             failure: self.failure.as_ref(),
             now: now(),
         })
@@ -151,33 +148,6 @@ fn pods_that_ended_or_are_asked_to_go_are_replaced() {
     ];
     let world = World::new(3, &pods);
     assert_eq!((world.created().len(), world.deleted().len()), (2, 0));
-}
-
-#[test]
-fn what_is_in_flight_is_neither_created_nor_replaced_nor_deleted_again() {
-    let mut world = World::new(3, &[pod("a", json!({}))]);
-    let names = world.created();
-    world.in_flight.created.extend(names.clone());
-    assert_eq!(world.created(), Vec::<String>::new());
-    // The other one is seen, and a stale plan without this knowledge asks for the same pods.
-    world.pods.push(pod(&names[0], json!({})));
-    assert_eq!(world.created(), Vec::<String>::new());
-    world.in_flight.observe(world.pods.iter().map(|pod| &**pod));
-    assert_eq!(world.in_flight.created.len(), 1);
-
-    let mut world = World::new(
-        1,
-        &[
-            pod("a", json!({})),
-            pod("b", json!({})),
-            pod("c", json!({})),
-        ],
-    );
-    world
-        .in_flight
-        .deleted
-        .extend(["a".to_owned(), "b".to_owned()]);
-    assert_eq!((world.deleted(), world.created()), (vec![], vec![]));
 }
 
 #[test]

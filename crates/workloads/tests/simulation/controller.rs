@@ -1,17 +1,43 @@
 //! A loop around a planner, as simple as can be.
 
-use mosaic_workloads::{Action, InFlight, Object, Plan, Pod};
+use std::collections::{BTreeMap, BTreeSet};
+
+use mosaic_workloads::{Action, Object, Plan, Pod};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::{Api, View, name_of};
+
+/// Creations and deletions of pods that a view does not show yet. A loop makes no plan before it shows all of them.
+#[derive(Default)]
+pub struct InFlight {
+    /// Names of pods that were created.
+    created: BTreeSet<String>,
+    /// UIDs of pods that were deleted.
+    deleted: BTreeSet<String>,
+}
+
+impl InFlight {
+    /// Takes out what this pod shows.
+    fn observe(&mut self, pod: &Pod) {
+        self.created.remove(pod.name());
+        if pod.is_terminating() {
+            self.deleted.remove(pod.uid());
+        }
+    }
+
+    /// Whether everything is shown.
+    pub fn is_empty(&self) -> bool {
+        self.created.is_empty() && self.deleted.is_empty()
+    }
+}
 
 /// What a loop knows besides the objects: it is lost when the process ends.
 pub struct Pods {
     pub view: View<Pod>,
     pub in_flight: InFlight,
     /// UIDs by name, of pods that were seen.
-    uids: std::collections::BTreeMap<String, String>,
+    uids: BTreeMap<String, String>,
 }
 
 impl Pods {
@@ -32,7 +58,7 @@ impl Pods {
         view.advance(api, steps, |name, pod| match pod {
             Some(pod) => {
                 uids.insert(name.to_owned(), pod.uid().to_owned());
-                in_flight.observe([pod]);
+                in_flight.observe(pod);
             }
             None => {
                 if let Some(uid) = uids.remove(name) {

@@ -85,6 +85,9 @@ impl World {
         let Some(set) = self.sets.get("log") else {
             return true;
         };
+        if !self.pods.in_flight.is_empty() {
+            return false;
+        }
         let (pods, nodes, revisions) =
             (self.pods.view.all(), self.nodes.all(), self.revisions.all());
         let plan = plan(&Snapshot {
@@ -92,7 +95,6 @@ impl World {
             pods: &pods,
             nodes: &nodes,
             revisions: &revisions,
-            in_flight: &self.pods.in_flight,
             backoff: &Backoff::default(),
             now: self.api.time(),
         });

@@ -115,12 +115,14 @@ impl World {
         };
         let name = set.metadata.name.clone().unwrap();
         let known = self.pods.entry(name).or_insert_with(Pods::new);
+        if !known.in_flight.is_empty() {
+            return false;
+        }
         let pods = known.view.all();
         let plan = replica_set::plan(&replica_set::Snapshot {
             set: &set,
             pods: &pods,
             siblings: &[],
-            in_flight: &known.in_flight,
             failure: None,
             now: self.api.time(),
         });

@@ -66,12 +66,14 @@ impl World {
         let Some(set) = self.sets.get("web") else {
             return true;
         };
+        if !self.pods.in_flight.is_empty() {
+            return false;
+        }
         let pods = self.pods.view.all();
         let plan = plan(&Snapshot {
             set: &set,
             pods: &pods,
             siblings: &[],
-            in_flight: &self.pods.in_flight,
             failure: None,
             now: self.api.time(),
         });
