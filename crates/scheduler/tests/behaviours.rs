@@ -105,6 +105,13 @@ fn who_cannot_be_placed_says_why_and_what_came_closest() {
         "0/4 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {pool: db}, \
          1 node(s) were unschedulable, 2 Insufficient memory."
     );
+    // Whoever is short of two resources is there with both of them, and one host all the same.
+    let words = why.to_string();
+    assert!(
+        words.contains("2 have too little free (cpu on 1, memory on 2), 1 is cordoned"),
+        "{words}"
+    );
+    assert_eq!(why.failed.values().sum::<usize>(), 4);
     // The cordoned and the tainted one are too small as well, and count once all the same.
     let why = why_not(&cluster, &plain("b", "9", "1Gi"));
     assert_eq!(

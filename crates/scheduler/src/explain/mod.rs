@@ -28,7 +28,8 @@ pub struct Explanation {
     pub failed: BTreeMap<Test, usize>,
     /// Every test that some host failed, first or not.
     pub every: BTreeSet<Test>,
-    /// What hosts failed for in the test that they failed first, in Kubernetes' words, and on how many hosts.
+    /// What hosts failed for in the test that they failed first, in Kubernetes' words, and on how many hosts. One that has
+    /// too little of several resources is there with each, as in Kubernetes: these may be together more than there are.
     pub reasons: BTreeMap<String, usize>,
     /// The host that is closest to passing.
     pub nearest: Option<NearMiss>,
