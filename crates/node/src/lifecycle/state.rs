@@ -6,7 +6,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Pod, ProbeKind, Resources, Role, Termination,
-    pod::after,
     probes::Probes,
     runtime::{ImageFailure, StartFailure},
     status::{Conditions, Phase, Shown},
@@ -399,14 +398,15 @@ impl ContainerState {
 }
 
 /// A wait that doubles with each failure: the base after the first one.
-pub(super) fn back_off(settings: &Settings, failures: u32) -> i64 {
-    let base = settings.back_off.as_secs().max(0);
-    let doubled = 2_i64.saturating_pow(failures.saturating_sub(1).min(62));
+fn back_off(settings: &Settings, failures: u32) -> SignedDuration {
+    let base = settings.back_off.max(SignedDuration::ZERO);
+    let doubled = 2_i32.saturating_pow(failures.saturating_sub(1).min(30));
     base.saturating_mul(doubled)
-        .min(settings.back_off_max.as_secs().max(0))
+        .min(settings.back_off_max.max(SignedDuration::ZERO))
 }
 
 /// The end of such a wait.
 pub(super) fn back_off_until(settings: &Settings, failures: u32, from: Timestamp) -> Timestamp {
-    after(from, back_off(settings, failures))
+    from.saturating_add(back_off(settings, failures))
+        .unwrap_or(Timestamp::MAX)
 }

@@ -69,6 +69,18 @@ fn crashes_wait_longer_and_longer() {
 }
 
 #[test]
+fn waits_may_be_shorter_than_a_second() {
+    let mut world = World::new(one("Always")).behave("a", exits(&[(1, 1)]));
+    world.settings.back_off = jiff::SignedDuration::from_millis(500);
+    world.run(10);
+    let starts: Vec<i64> = (0..5)
+        .filter_map(|n| world.when(&format!("start a#{n}")))
+        .collect();
+    // In full seconds: 0, 1, 2.5, 4.5 and 7.5.
+    assert_eq!(starts, [0, 1, 2, 4, 7]);
+}
+
+#[test]
 fn a_good_run_is_forgiven() {
     let mut world =
         World::new(one("Always")).behave("a", exits(&[(1, 1), (1, 1), (700, 1), (5, 1)]));
