@@ -21,6 +21,7 @@ use serde_json::json;
 use crate::{
     context::Context,
     error::{Absent, Error, Result},
+    readable::Readable,
     runner::{self, Next},
     watch,
 };
@@ -94,7 +95,7 @@ fn matches(selector: &Selector, role: &ClusterRole) -> bool {
 /// Keeps the rules of aggregated roles up to date.
 pub(crate) async fn run(context: Context) {
     let (queue, requests) = runner::queue::<()>();
-    let roles: Api<PartialObjectMeta<ClusterRole>> = Api::all(context.client.clone());
+    let roles: Api<Readable<PartialObjectMeta<ClusterRole>>> = Api::all(context.client.clone());
     tokio::join!(
         watch::objects(roles, watcher::Config::default(), |_| queue
             .add_after((), SETTLE)),

@@ -30,6 +30,7 @@ use mosaic_auth::{
 use crate::{
     context::Context,
     error::{Absent, Result},
+    readable::Readable,
     runner::{self, Next},
     watch,
 };
@@ -220,7 +221,8 @@ fn are_names_of(node: &Node, names: &[San]) -> bool {
 /// Approves, signs and removes certificate requests.
 pub(crate) async fn run(context: Context) {
     let (queue, requests) = runner::queue::<String>();
-    let api: Api<PartialObjectMeta<CertificateSigningRequest>> = Api::all(context.client.clone());
+    let api: Api<Readable<PartialObjectMeta<CertificateSigningRequest>>> =
+        Api::all(context.client.clone());
     tokio::join!(
         watch::objects(api, watcher::Config::default(), |object| {
             object

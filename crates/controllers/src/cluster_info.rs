@@ -25,6 +25,7 @@ use serde_json::json;
 use crate::{
     context::Context,
     error::{Absent, Result},
+    readable::Readable,
     runner::{self, Next},
     tokens::{BOOTSTRAP_NAMESPACE, BOOTSTRAP_TOKEN, bootstrap_expiration},
     watch,
@@ -97,9 +98,9 @@ pub(crate) async fn run(context: Context) {
     };
     let url = format!("https://{address}");
     let (queue, requests) = runner::queue::<()>();
-    let tokens: Api<PartialObjectMeta<Secret>> =
+    let tokens: Api<Readable<PartialObjectMeta<Secret>>> =
         Api::namespaced(context.client.clone(), BOOTSTRAP_NAMESPACE);
-    let configs: Api<PartialObjectMeta<ConfigMap>> =
+    let configs: Api<Readable<PartialObjectMeta<ConfigMap>>> =
         Api::namespaced(context.client.clone(), NAMESPACE);
     let of_type = watcher::Config::default().fields(&format!("type={BOOTSTRAP_TOKEN}"));
     let named = watcher::Config::default().fields(&format!("metadata.name={NAME}"));

@@ -22,6 +22,7 @@ use serde_json::json;
 use crate::{
     context::Context,
     error::{Absent, Result},
+    readable::Readable,
     runner::{self, Next},
     watch,
 };
@@ -101,7 +102,7 @@ fn has_condition(definition: &CustomResourceDefinition, ty: &str) -> bool {
 /// Cleans up after definitions.
 pub(crate) async fn run(context: Context) {
     let (queue, requests) = runner::queue::<String>();
-    let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> =
+    let definitions: Api<Readable<PartialObjectMeta<CustomResourceDefinition>>> =
         Api::all(context.client.clone());
     tokio::join!(
         watch::objects(definitions, watcher::Config::default(), |object| {

@@ -15,6 +15,7 @@ use tokio::sync::watch as channel;
 use crate::{
     context::Context,
     error::Result,
+    readable::Readable,
     runner::{self, Next},
     watch,
 };
@@ -149,7 +150,7 @@ async fn read(client: &Client) -> Result<Kinds> {
 /// Keeps the kinds up to date.
 pub(crate) async fn follow(context: Context) {
     let (queue, requests) = runner::queue();
-    let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> =
+    let definitions: Api<Readable<PartialObjectMeta<CustomResourceDefinition>>> =
         Api::all(context.client.clone());
     queue.add(Duration::ZERO);
     let seen = watch::objects(definitions, watcher::Config::default(), |_| {

@@ -21,6 +21,7 @@ use crate::{
     context::Context,
     discovery::Kind,
     error::{Absent, Error, Result, code},
+    readable::Readable,
     runner::{self, Next},
     service_accounts::is_active,
     watch,
@@ -227,7 +228,7 @@ fn merge_conditions(
 /// Empties terminating namespaces.
 pub(crate) async fn run(context: Context) {
     let (queue, requests) = runner::queue::<String>();
-    let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(context.client.clone());
+    let namespaces: Api<Readable<PartialObjectMeta<Namespace>>> = Api::all(context.client.clone());
     tokio::join!(
         watch::objects(namespaces, watcher::Config::default(), |object| {
             if let (Some(name), Some(_)) =

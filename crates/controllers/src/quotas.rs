@@ -34,6 +34,7 @@ use crate::{
     context::Context,
     discovery::{Kind, Kinds},
     error::{Absent, Error, Result},
+    readable::Readable,
     runner::{self, Next, Queue},
     views::{MetadataView, PodView},
     watch,
@@ -182,7 +183,7 @@ pub(crate) async fn run(context: Context) {
 
 impl Counter {
     async fn watch_quotas(&self, limits: channel::Sender<BTreeSet<String>>) {
-        let quotas: Api<ResourceQuota> = Api::all(self.context.client.clone());
+        let quotas: Api<Readable<ResourceQuota>> = Api::all(self.context.client.clone());
         watch::events(quotas, watcher::Config::default(), |event| {
             let mut known = self.known.lock();
             match &event {
@@ -263,7 +264,7 @@ impl Counter {
         let client = self.context.client.clone();
         let is_pod = resource.group.is_empty() && resource.kind == "Pod";
         if is_pod {
-            let pods: Api<PodView> = Api::all(client);
+            let pods: Api<Readable<PodView>> = Api::all(client);
             watch::events(pods, watcher::Config::default(), |event| match event {
                 Event::Apply(pod) if pod.has_ended() || is_young(&pod) => self.gather(&pod),
                 Event::Delete(pod) => self.gather(&pod),
@@ -271,7 +272,7 @@ impl Counter {
             })
             .await;
         } else {
-            let objects: Api<MetadataView> = Api::all_with(client, &resource);
+            let objects: Api<Readable<MetadataView>> = Api::all_with(client, &resource);
             // A service or a claim may change what it uses; others are counted one each.
             let changes = matches!(resource.kind.as_str(), "Service" | "PersistentVolumeClaim");
             watch::events(objects, watcher::Config::default(), |event| match event {

@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::{
     context::Context,
     error::{Absent, Result, code},
+    readable::Readable,
     runner::{self, Next},
     watch,
 };
@@ -74,9 +75,9 @@ pub(crate) fn is_active(namespace: &Namespace) -> bool {
 pub(crate) async fn run(context: Context) {
     let (queue, requests) = runner::queue::<String>();
     let client = &context.client;
-    let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-    let accounts: Api<PartialObjectMeta<ServiceAccount>> = Api::all(client.clone());
-    let configs: Api<PartialObjectMeta<ConfigMap>> = Api::all(client.clone());
+    let namespaces: Api<Readable<PartialObjectMeta<Namespace>>> = Api::all(client.clone());
+    let accounts: Api<Readable<PartialObjectMeta<ServiceAccount>>> = Api::all(client.clone());
+    let configs: Api<Readable<PartialObjectMeta<ConfigMap>>> = Api::all(client.clone());
     let named = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
     let add_namespace =
         |namespace: Option<String>| namespace.into_iter().for_each(|name| queue.add(name));

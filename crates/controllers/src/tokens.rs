@@ -24,6 +24,7 @@ use serde_json::json;
 use crate::{
     context::Context,
     error::{Absent, Error, Result},
+    readable::Readable,
     runner::{self, Next},
     watch,
 };
@@ -134,10 +135,11 @@ fn expiration(token: &[u8]) -> Option<Timestamp> {
 /// Keeps Secrets with tokens in order.
 pub(crate) async fn run(context: Context) {
     let (queue, requests) = runner::queue::<Key>();
-    let secrets: Api<PartialObjectMeta<Secret>> = Api::all(context.client.clone());
-    let bootstrap: Api<PartialObjectMeta<Secret>> =
+    let secrets: Api<Readable<PartialObjectMeta<Secret>>> = Api::all(context.client.clone());
+    let bootstrap: Api<Readable<PartialObjectMeta<Secret>>> =
         Api::namespaced(context.client.clone(), BOOTSTRAP_NAMESPACE);
-    let accounts: Api<PartialObjectMeta<ServiceAccount>> = Api::all(context.client.clone());
+    let accounts: Api<Readable<PartialObjectMeta<ServiceAccount>>> =
+        Api::all(context.client.clone());
     let of_type = |ty: &str| watcher::Config::default().fields(&format!("type={ty}"));
     let add_secret = |secret: PartialObjectMeta<Secret>| {
         if let (Some(namespace), Some(name)) = (secret.metadata.namespace, secret.metadata.name) {

@@ -26,6 +26,7 @@ use super::{ADDRESS, DURATION, LABEL, NAMESPACE};
 use crate::{
     context::Context,
     error::{Absent, Result},
+    readable::Readable,
     runner::{self, Next},
     watch,
 };
@@ -223,7 +224,7 @@ fn metadata(name: &str, labels: &[(&str, &str)]) -> ObjectMeta {
 /// Keeps the endpoints of the API up to date.
 pub(crate) async fn run(context: Context) {
     let (queue, requests) = runner::queue::<()>();
-    let leases: Api<Lease> = Api::namespaced(context.client.clone(), NAMESPACE);
+    let leases: Api<Readable<Lease>> = Api::namespaced(context.client.clone(), NAMESPACE);
     let selector = format!("{}={}", LABEL.0, LABEL.1);
     let marked = watcher::Config::default().labels(&selector);
     let seen = Mutex::new(Seen::new());

@@ -29,6 +29,7 @@ use crate::{
     caches,
     context::Context,
     error::{Absent, Result},
+    readable::Readable,
     runner::{self, Next},
     views::PodView,
     watch,
@@ -210,7 +211,7 @@ pub(crate) async fn run(context: Context) {
             to_queue.add_after(key, settle);
         }
     });
-    let api: Api<PodDisruptionBudget> = Api::all(context.client.clone());
+    let api: Api<Readable<PodDisruptionBudget>> = Api::all(context.client.clone());
     let watching = watch::events(api, watcher::Config::default(), |event| {
         let mut budgets = budgets.lock();
         match &event {

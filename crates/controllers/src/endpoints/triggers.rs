@@ -28,6 +28,7 @@ use super::{
 use crate::{
     error::Result,
     informer::{Change, Key, key_of},
+    readable::Readable,
     runner::Next,
     views::{NodeView, PodView},
     watch,
@@ -222,7 +223,7 @@ impl Controller {
     ) where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
     {
-        let api: Api<PartialObjectMeta<K>> = Api::all(self.context.client.clone());
+        let api: Api<Readable<PartialObjectMeta<K>>> = Api::all(self.context.client.clone());
         let mut listed: HashSet<(Key, Object)> = HashSet::new();
         watch::events(api, config, |event| match event {
             Event::Init => listed.clear(),

@@ -39,6 +39,7 @@ use crate::{
     discovery::{Kind, Kinds},
     error::{Absent, Result},
     informer::{Change, key_of},
+    readable::Readable,
     runner::{self, Next, Queue},
     views::{MetadataView, PodView},
     watch,
@@ -143,7 +144,7 @@ impl Collector {
     /// Watches one kind.
     fn watch(&self, resource: &ApiResource, id: KindId) -> impl Future<Output = ()> + Send + use<> {
         let (graph, queue) = (self.graph.clone(), self.queue.clone());
-        let api: Api<MetadataView> = Api::all_with(self.context.client.clone(), resource);
+        let api: Api<Readable<MetadataView>> = Api::all_with(self.context.client.clone(), resource);
         watch::events(api, watcher::Config::default(), move |event| {
             let mut graph = graph.lock();
             let look_at = match &event {

@@ -48,6 +48,7 @@ use crate::{
     error::{Absent, Result},
     events::{self, Events},
     informer::{Change, Key},
+    readable::Readable,
     runner::{self, Next, Queue},
     views::{Endures, LeaseView, NodeView, PodView},
     watch,
@@ -182,7 +183,7 @@ pub(crate) async fn run(context: Context) {
 
 impl Nodes {
     async fn watch_leases(&self) {
-        let leases: Api<LeaseView> = Api::namespaced(self.context.client.clone(), LEASES);
+        let leases: Api<Readable<LeaseView>> = Api::namespaced(self.context.client.clone(), LEASES);
         watch::events(leases, watcher::Config::default(), |event| match event {
             Event::InitApply(lease) => self.ear.leased(&lease, Sight::Listed),
             Event::Apply(lease) => self.ear.leased(&lease, Sight::Written),

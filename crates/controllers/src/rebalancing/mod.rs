@@ -42,6 +42,7 @@ use crate::{
     context::Context,
     error::{self, Absent, Error, Result},
     events::{self, Events},
+    readable::Readable,
     runner::{self, Next},
     scheduling, watch,
 };
@@ -71,7 +72,7 @@ pub(crate) async fn run(context: Context) {
     });
     let client = context.client.clone();
     let (events, writer) = events::events(client.clone(), NAME, &context.options.identity);
-    let objects: Api<Rebalance> = Api::all(client);
+    let objects: Api<Readable<Rebalance>> = Api::all(client);
     let controller = Controller {
         context,
         events,
