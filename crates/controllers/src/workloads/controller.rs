@@ -219,7 +219,9 @@ impl<W: Workload> Controller<W> {
             self.resting.forget(&key);
             return Ok(Next::Done);
         };
+        self.resting.begins(&key);
         let result = self.look_at(&key, &object, adopts, &mut memory).await;
+        self.resting.ended(&key);
         if result.is_err() && adopts {
             self.adopting.lock().insert(key.clone());
         }
@@ -234,7 +236,6 @@ impl<W: Workload> Controller<W> {
         adopts: bool,
         memory: &mut Memory,
     ) -> Result<Next> {
-        let wakes = self.resting.wakes();
         let rests = self.resting.left(key, Instant::now());
         let look = Look::<W> {
             caches: &self.caches,
@@ -288,7 +289,7 @@ impl<W: Workload> Controller<W> {
             // Everything in it goes: there is nothing to do any more, and nobody to tell.
             Err(failed) if failed.namespace_goes() => Ok(Next::Done),
             Err(failed) if failed.is_refused_creation() => {
-                let wait = self.resting.refused(key, wakes, Instant::now());
+                let wait = self.resting.refused(key, Instant::now());
                 tell_refusal(W::CONTROLLER, key, &failed, memory.failure.is_none(), wait);
                 memory.failure = failed.failure();
                 Ok(Next::After(wait))

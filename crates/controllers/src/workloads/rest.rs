@@ -32,8 +32,8 @@ struct Rest {
 #[derive(Debug, Default)]
 struct All {
     by_key: HashMap<Key, Rest>,
-    /// How many times objects were woken up.
-    wakes: u64,
+    /// The objects for which a try is under way, and whether they were woken up since it began.
+    tries: HashMap<Key, bool>,
 }
 
 /// The objects of a kind whose children were refused.
@@ -47,15 +47,20 @@ impl Resting {
         Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// How many times objects were woken up so far: to be asked before a try.
-    pub(super) fn wakes(&self) -> u64 {
-        self.0.lock().wakes
+    /// A try begins.
+    pub(super) fn begins(&self, key: &Key) {
+        self.0.lock().tries.insert(key.clone(), false);
     }
 
-    /// A try failed that began after so many wakes. Returns how long to wait before the next.
-    pub(super) fn refused(&self, key: &Key, wakes: u64, now: Instant) -> Duration {
+    /// A try ended, whatever came of it.
+    pub(super) fn ended(&self, key: &Key) {
+        self.0.lock().tries.remove(key);
+    }
+
+    /// A try was refused. Returns how long to wait before the next.
+    pub(super) fn refused(&self, key: &Key, now: Instant) -> Duration {
         let mut all = self.0.lock();
-        let was_woken = all.wakes != wakes;
+        let was_woken = all.tries.get(key).is_some_and(|woken| *woken);
         let rest = all.by_key.entry(key.clone()).or_default();
         rest.failures = rest.failures.saturating_add(1);
         // What came during the try may have come too late for it.
@@ -72,7 +77,9 @@ impl Resting {
     /// Ends the wait of an object.
     pub(super) fn wake(&self, key: &Key) {
         let mut all = self.0.lock();
-        all.wakes += 1;
+        if let Some(woken) = all.tries.get_mut(key) {
+            *woken = true;
+        }
         if let Some(rest) = all.by_key.get_mut(key) {
             rest.until = None;
         }
@@ -81,12 +88,13 @@ impl Resting {
     /// Ends the waits in a namespace, and returns whose.
     pub(super) fn wake_namespace(&self, namespace: &str) -> Vec<Key> {
         let mut all = self.0.lock();
-        all.wakes += 1;
-        let there = all
-            .by_key
-            .iter_mut()
-            .filter(|(key, _)| &*key.0 == namespace);
-        there
+        let is_there = |key: &Key| &*key.0 == namespace;
+        for (_, woken) in all.tries.iter_mut().filter(|(key, _)| is_there(key)) {
+            *woken = true;
+        }
+        let resting = all.by_key.iter_mut();
+        resting
+            .filter(|(key, _)| is_there(key))
             .map(|(key, rest)| {
                 rest.until = None;
                 key.clone()
@@ -137,7 +145,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..20 {
             let now = Instant::now();
-            let wait = resting.refused(&web, resting.wakes(), now);
+            let wait = resting.refused(&web, now);
             // Its own status and its pods wake it up: the wait is neither over nor longer.
             for part in 1..4 {
                 let left = resting.left(&web, now + wait * part / 4);
@@ -155,21 +163,25 @@ mod tests {
         let (resting, now) = (Resting::default(), Instant::now());
         let (here, there) = (key("here", "web"), key("there", "web"));
         for key in [&here, &there] {
-            resting.refused(key, resting.wakes(), now);
+            resting.refused(key, now);
         }
         assert_eq!(resting.wake_namespace("here"), std::slice::from_ref(&here));
         assert_eq!(resting.left(&here, now), None);
         assert!(resting.left(&there, now).is_some());
         // It may come while a try is under way, which then does not rest for long.
-        let wakes = resting.wakes();
-        resting.wake_namespace("here");
-        for _ in 0..9 {
-            resting.refused(&there, resting.wakes(), now);
+        for key in [&here, &there] {
+            for _ in 0..8 {
+                resting.refused(key, now);
+            }
+            resting.begins(key);
         }
-        assert_eq!(
-            resting.refused(&here, wakes, now),
-            Duration::from_millis(50)
-        );
+        resting.wake_namespace("here");
+        assert_eq!(resting.refused(&here, now), Duration::from_millis(50));
+        // That is nothing to those of another namespace, nor to a later try.
+        assert!(resting.refused(&there, now) > Duration::from_secs(1));
+        resting.ended(&here);
+        resting.begins(&here);
+        assert!(resting.refused(&here, now) > Duration::from_secs(1));
     }
 
     #[test]
