@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::output::{self, DataFormat, style};
 use crate::selection::Target;
 use answers::{Answer, Known};
+use placement::Places;
 
 /// Tell why a pod waits, is where it is, restarts, is not ready or does not go
 ///
@@ -41,8 +42,24 @@ pub(crate) async fn run(args: WhyArgs, connection: &ConnectionArgs) -> Result<()
     let discovery = client.discover().await?;
     let target = target(&args.object, &client, &discovery)?;
     let object = super::read(&client, &target).await?;
-    let objects = match Objects::read(&client, &discovery).await {
-        Ok(objects) => Some(objects),
+    if target.resource.kind == "Pod" {
+        let places = places(&client, &discovery, &[&object]).await;
+        let answers = of_pod(&client, places.as_ref(), &object).await;
+        return match args.output {
+            Some(format) => format.print(&as_data(&object, &answers)),
+            None => output::print(&as_text(&target.object_name(), &answers)),
+        };
+    }
+    of_workload(&client, &discovery, &target, &object, args.output).await
+}
+
+/// The places that there are for pods. All hosts and all pods are read for that, unless it matters for none of these.
+async fn places(client: &Client, discovery: &Discovery, pods: &[&Value]) -> Option<Places> {
+    if !pods.iter().any(|pod| placement::matters(pod)) {
+        return None;
+    }
+    match Objects::read(client, discovery).await {
+        Ok(objects) => Some(Places::new(objects)),
         Err(failure) => {
             // Whoever may read a pod need not be allowed to read all hosts and pods.
             eprintln!(
@@ -51,22 +68,14 @@ pub(crate) async fn run(args: WhyArgs, connection: &ConnectionArgs) -> Result<()
             );
             None
         }
-    };
-    if target.resource.kind == "Pod" {
-        let answers = of_pod(&client, objects.as_ref(), &object).await;
-        return match args.output {
-            Some(format) => format.print(&as_data(&object, &answers)),
-            None => output::print(&as_text(&target.object_name(), &answers)),
-        };
     }
-    of_workload(&client, &discovery, &target, &object, objects, args.output).await
 }
 
-async fn of_pod(client: &Client, objects: Option<&Objects>, pod: &Value) -> Vec<Answer> {
+async fn of_pod(client: &Client, places: Option<&Places>, pod: &Value) -> Vec<Answer> {
     let known = Known {
         events: events::of_object(client, pod).await.unwrap_or_default(),
-        placement: objects
-            .map(|objects| placement::placement(objects, pod))
+        placement: places
+            .map(|places| placement::placement(places, pod))
             .unwrap_or_default(),
         now: Timestamp::now(),
     };
@@ -78,7 +87,6 @@ async fn of_workload(
     discovery: &Discovery,
     target: &Target,
     object: &Value,
-    objects: Option<Objects>,
     output: Option<DataFormat>,
 ) -> Result<(), Failure> {
     let namespace = target.namespace.as_deref();
@@ -98,9 +106,10 @@ async fn of_workload(
     let own = [workload::answer(object, &pods, &known)];
     let mut unwell: Vec<&Value> = pods.iter().filter(|pod| !workload::is_well(pod)).collect();
     let left = unwell.split_off(unwell.len().min(workload::EXPLAINED));
+    let places = places(client, discovery, &unwell).await;
     let mut explained = Vec::new();
     for pod in unwell {
-        explained.push((pod, of_pod(client, objects.as_ref(), pod).await));
+        explained.push((pod, of_pod(client, places.as_ref(), pod).await));
     }
     if let Some(format) = output {
         let mut data = as_data(object, &own);
