@@ -2,22 +2,13 @@
 
 use serde_json::Value;
 
+use crate::manifests::workload;
 use crate::objects::{controller, items, uid, uids};
 use crate::{Cluster, get, until};
 
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
+fn web() -> String {
+    workload("Deployment", "web", &["replicas: 2"])
+}
 
 fn controlled_by(list: &Value, owner: Option<&str>) -> bool {
     !items(list).is_empty() && items(list).iter().all(|o| controller(o) == owner)
@@ -27,7 +18,7 @@ fn controlled_by(list: &Value, owner: Option<&str>) -> bool {
 fn a_new_deployment_takes_over_the_set_of_one_that_is_gone() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("deployment-adopts");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     kubectl.run("rollout status deployment/web").ok();
     let sets = get(&kubectl, "replicasets");
     let pods = get(&kubectl, "pods");
@@ -39,7 +30,7 @@ fn a_new_deployment_takes_over_the_set_of_one_that_is_gone() {
     kubectl.run("scale replicaset --all --replicas 3").ok();
     until(&kubectl, "pods", |pods| items(pods).len() == 3);
 
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     kubectl.run("rollout status deployment/web").ok();
     let web = get(&kubectl, "deployment web");
     let adopted = until(&kubectl, "replicasets", |sets| {
@@ -56,7 +47,7 @@ fn a_new_deployment_takes_over_the_set_of_one_that_is_gone() {
 fn a_new_set_takes_over_the_pods_of_one_that_is_gone() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("deployment-set-adopts");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     kubectl.run("rollout status deployment/web").ok();
     let before = get(&kubectl, "replicasets");
     let pods = get(&kubectl, "pods");

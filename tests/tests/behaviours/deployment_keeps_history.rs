@@ -1,28 +1,19 @@
 //! A Deployment keeps as many old sets as `revisionHistoryLimit` says: so far back `rollout undo` can go.
 
+use crate::manifests::workload;
 use crate::objects::{image, items};
 use crate::{Cluster, until};
-
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 1
-  revisionHistoryLimit: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
 
 #[test]
 fn older_sets_are_deleted() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("deployment-keeps-history");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    let web = workload(
+        "Deployment",
+        "web",
+        &["replicas: 1", "revisionHistoryLimit: 2"],
+    );
+    kubectl.run_with_input("apply -f -", &web).ok();
     for number in 2..=5 {
         kubectl.run("rollout status deployment/web").ok();
         kubectl

@@ -1,21 +1,8 @@
 //! Pods that a quota refuses are told of by the Deployment, and made when there is room.
 
+use crate::manifests::workload;
 use crate::objects::{condition, items};
 use crate::{Cluster, get, until};
-
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 4
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
 
 #[test]
 fn refused_pods_are_a_condition_and_an_event_until_the_quota_grows() {
@@ -25,7 +12,8 @@ fn refused_pods_are_a_condition_and_an_event_until_the_quota_grows() {
     until(&kubectl, "quota few", |quota| {
         quota["status"]["hard"]["pods"] == "2"
     });
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    let web = workload("Deployment", "web", &["replicas: 4"]);
+    kubectl.run_with_input("apply -f -", &web).ok();
     let web = until(&kubectl, "deployment web", |web| {
         condition(web, "ReplicaFailure")["status"] == "True"
             && web["status"]["availableReplicas"] == 2

@@ -2,27 +2,18 @@
 
 use serde_json::json;
 
+use crate::manifests::workload;
 use crate::{Cluster, get};
 
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
+fn web() -> String {
+    workload("Deployment", "web", &["replicas: 1"])
+}
 
 #[test]
 fn a_set_of_somebody_else_is_left_alone() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("deployment-name-is-taken");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     kubectl.run("rollout status deployment/web").ok();
     let set = &get(&kubectl, "replicasets")["items"][0];
     let name = set["metadata"]["name"].as_str().expect("a name").to_owned();
@@ -50,7 +41,7 @@ fn a_set_of_somebody_else_is_left_alone() {
     kubectl
         .run_with_input("create -f -", &other.to_string())
         .ok();
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     kubectl.run("rollout status deployment/web").ok();
     let deployment = get(&kubectl, "deployment web");
     assert_eq!(deployment["status"]["collisionCount"], 1);

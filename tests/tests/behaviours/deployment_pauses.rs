@@ -1,27 +1,15 @@
 //! A paused Deployment rolls nothing out, whatever happens to its template; resumed, it rolls out what it has come to.
 
+use crate::manifests::workload;
 use crate::objects::{condition, image, is_observed, items};
 use crate::{Cluster, get, until};
-
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
 
 #[test]
 fn what_changes_during_a_pause_is_rolled_out_at_once_after_it() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("deployment-pauses");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    let web = workload("Deployment", "web", &["replicas: 2"]);
+    kubectl.run_with_input("apply -f -", &web).ok();
     kubectl.run("rollout status deployment/web").ok();
 
     kubectl.run("rollout pause deployment/web").ok();

@@ -1,27 +1,18 @@
 //! A Deployment has as many pods as it is to have, whatever becomes of them.
 
+use crate::manifests::workload;
 use crate::objects::{controller, is_ready, items, name, names, uid, uids};
 use crate::{Cluster, get, until};
 
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
+fn web() -> String {
+    workload("Deployment", "web", &["replicas: 3"])
+}
 
 #[test]
 fn a_pod_that_is_deleted_is_replaced() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("deployment-replaces-pods");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     kubectl.run("rollout status deployment/web").ok();
     let before = get(&kubectl, "pods");
     let [first, second, third] = items(&before) else {
@@ -49,7 +40,7 @@ fn a_pod_that_is_deleted_is_replaced() {
 fn a_pod_of_another_label_is_let_go_and_replaced() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("deployment-lets-pods-go");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     kubectl.run("rollout status deployment/web").ok();
     let pods = get(&kubectl, "pods");
     let suspect = names(&pods)[0].to_owned();

@@ -3,22 +3,8 @@
 use mosaic_tests::wait_until;
 use serde_json::Value;
 
+use crate::manifests::workload;
 use crate::{Cluster, get, until};
-
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 8
-  strategy: {rollingUpdate: {maxSurge: 2, maxUnavailable: 1}}
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
 
 /// How many pods stay, and how many of them are ready. Those that were asked to go count no more, as on Kubernetes,
 /// however long they take.
@@ -44,7 +30,15 @@ fn counts(pods: &Value) -> (usize, usize) {
 fn a_new_template_takes_over_within_its_bounds() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("deployment-rolls-out");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    let web = workload(
+        "Deployment",
+        "web",
+        &[
+            "replicas: 8",
+            "strategy: {rollingUpdate: {maxSurge: 2, maxUnavailable: 1}}",
+        ],
+    );
+    kubectl.run_with_input("apply -f -", &web).ok();
     kubectl
         .run("rollout status deployment/web")
         .says("successfully rolled out");

@@ -2,23 +2,9 @@
 
 use serde_json::Value;
 
+use crate::manifests::workload;
 use crate::objects::{image, items};
 use crate::{Cluster, until};
-
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 10
-  strategy: {rollingUpdate: {maxSurge: 3, maxUnavailable: 2}}
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
 
 /// How many pods the sets of two images are to have.
 fn sizes(sets: &Value, old: &str, new: &str) -> (i64, i64) {
@@ -34,7 +20,15 @@ fn sizes(sets: &Value, old: &str, new: &str) -> (i64, i64) {
 fn a_stuck_rollout_grows_and_shrinks_in_proportion() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("deployment-scales-while-rolling");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    let web = workload(
+        "Deployment",
+        "web",
+        &[
+            "replicas: 10",
+            "strategy: {rollingUpdate: {maxSurge: 3, maxUnavailable: 2}}",
+        ],
+    );
+    kubectl.run_with_input("apply -f -", &web).ok();
     kubectl.run("rollout status deployment/web").ok();
 
     // An image that cannot be pulled: as far as it comes, eight old pods and five new ones.

@@ -1,27 +1,15 @@
 //! `rollout undo --to-revision` brings back a template of any revision that is kept, and the set that it had.
 
+use crate::manifests::workload;
 use crate::objects::{image, items, uid};
 use crate::{Cluster, get, until};
-
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
 
 #[test]
 fn a_revision_comes_back_with_a_number_of_its_own() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("deployment-undoes");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    let web = workload("Deployment", "web", &["replicas: 2"]);
+    kubectl.run_with_input("apply -f -", &web).ok();
     kubectl.run("rollout status deployment/web").ok();
     let sets = get(&kubectl, "replicasets");
     let first = uid(&items(&sets)[0]).to_owned();

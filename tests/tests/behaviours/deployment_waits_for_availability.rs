@@ -4,24 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
 use crate::changes::Changes;
+use crate::manifests::workload;
 use crate::objects::{condition, image, is_ready, leaves};
 use crate::{Cluster, until};
-
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 1
-  minReadySeconds: 2
-  strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
 
 /// The seconds of a point in time in an object.
 fn seconds(time: &Value) -> i64 {
@@ -33,7 +18,16 @@ fn seconds(time: &Value) -> i64 {
 fn an_old_pod_stays_until_a_new_one_has_been_ready_for_long_enough() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("deployment-waits-for-availability");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    let web = workload(
+        "Deployment",
+        "web",
+        &[
+            "replicas: 1",
+            "minReadySeconds: 2",
+            "strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}",
+        ],
+    );
+    kubectl.run_with_input("apply -f -", &web).ok();
     let web = until(&kubectl, "deployment web", |web| {
         web["status"]["readyReplicas"] == 1
     });

@@ -1,27 +1,15 @@
 //! A cordoned host gets no new pods; those that it has run on.
 
+use crate::manifests::workload;
 use crate::objects::{condition, is_ready, items, uids};
 use crate::{Cluster, get, until};
-
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 4
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
 
 #[test]
 fn it_gets_no_new_pods_and_keeps_those_that_it_has() {
     let cluster = Cluster::start(2, &[]);
     let kubectl = cluster.namespace("host-is-cordoned");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    let web = workload("Deployment", "web", &["replicas: 4"]);
+    kubectl.run_with_input("apply -f -", &web).ok();
     kubectl.run("rollout status deployment/web").ok();
     let on = |host: &str| format!("pods --field-selector spec.nodeName={host}");
     let before = get(&kubectl, &on("sim-1"));

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::manifests::workload;
 use crate::objects::{condition, is_ready, items, leaves, uid};
 use crate::{Cluster, get, until};
 
@@ -22,21 +23,6 @@ spec:
         whenUnsatisfiable: ScheduleAnyway
         labelSelector: {matchLabels: {app: web}}
       containers: [{name: web, image: "web:1"}]
-"#;
-
-const DB: &str = r#"
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: db}
-spec:
-  replicas: 1
-  serviceName: db
-  selector: {matchLabels: {app: db}}
-  template:
-    metadata: {labels: {app: db}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: db, image: "db:1"}]
 "#;
 
 /// A cluster that notices soon when hosts are silent.
@@ -108,7 +94,8 @@ fn a_stateful_sets_pod_is_not_doubled_until_it_is_declared_gone() {
     let cluster = cluster();
     let kubectl = cluster.namespace("host-is-lost-for-good");
     kubectl.run_with_input("apply -f -", WEB).ok();
-    kubectl.run_with_input("apply -f -", DB).ok();
+    let db = workload("StatefulSet", "db", &["replicas: 1"]);
+    kubectl.run_with_input("apply -f -", &db).ok();
     kubectl.run("rollout status deployment/web").ok();
     kubectl.run("rollout status statefulset/db").ok();
     let before = get(&kubectl, "pod db-0");

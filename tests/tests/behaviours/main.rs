@@ -32,6 +32,7 @@ mod job_failure_policy;
 mod job_indexed;
 mod job_retries;
 mod job_suspends;
+mod manifests;
 mod objects;
 mod pods_are_told_of;
 mod replica_set_adopts;

@@ -1,21 +1,12 @@
 //! A ReplicaSet takes over pods that nobody controls and its selector matches.
 
+use crate::manifests::workload;
 use crate::objects::{controller, items, names, uid};
 use crate::{Cluster, get, until};
 
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: ReplicaSet
-metadata: {name: web}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
+fn web() -> String {
+    workload("ReplicaSet", "web", &["replicas: 3"])
+}
 
 #[test]
 fn pods_that_are_there_count() {
@@ -28,7 +19,7 @@ fn pods_that_are_there_count() {
     kubectl
         .run("run other --image web:0 --labels app=other")
         .ok();
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     let set = until(&kubectl, "replicaset web", |set| {
         set["status"]["readyReplicas"] == 3
     });
@@ -49,7 +40,7 @@ fn pods_that_are_there_count() {
 fn a_pod_too_many_goes_at_once() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("replica-set-adopts-too-many");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     until(&kubectl, "replicaset web", |set| {
         set["status"]["readyReplicas"] == 3
     });

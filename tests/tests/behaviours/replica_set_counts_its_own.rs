@@ -1,21 +1,8 @@
 //! A ReplicaSet counts the pods of its own namespace, whatever pods of others say who controls them.
 
+use crate::manifests::workload;
 use crate::objects::{items, names, uid};
 use crate::{Cluster, get, until};
-
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: ReplicaSet
-metadata: {name: web}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
 
 /// A pod that says that it is controlled by that set. Nobody can tell whether a kind that is not served has it.
 fn pretender(name: &str, set: &str) -> String {
@@ -42,7 +29,8 @@ fn pods_of_another_namespace_do_not_count() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("replica-set-own");
     let other = cluster.namespace("replica-set-other");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    let web = workload("ReplicaSet", "web", &["replicas: 3"]);
+    kubectl.run_with_input("apply -f -", &web).ok();
     let is_ready = |replicas: u64| {
         until(&kubectl, "replicaset web", move |set| {
             set["status"]["readyReplicas"] == replicas

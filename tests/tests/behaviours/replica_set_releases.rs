@@ -1,27 +1,18 @@
 //! What a ReplicaSet no longer selects, or leaves behind on purpose, runs on without it.
 
+use crate::manifests::workload;
 use crate::objects::{controller, is_ready, items, names, uid};
 use crate::{Cluster, get, until};
 
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: ReplicaSet
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
+fn web() -> String {
+    workload("ReplicaSet", "web", &["replicas: 2"])
+}
 
 #[test]
 fn a_pod_of_another_label_is_free() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("replica-set-releases");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     let set = until(&kubectl, "replicaset web", |set| {
         set["status"]["readyReplicas"] == 2
     });
@@ -49,7 +40,7 @@ fn a_pod_of_another_label_is_free() {
 fn a_set_that_is_deleted_alone_leaves_its_pods() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("replica-set-leaves-pods");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     until(&kubectl, "replicaset web", |set| {
         set["status"]["readyReplicas"] == 2
     });

@@ -3,22 +3,13 @@
 use mosaic_tests::{Kubectl, wait_until};
 use serde_json::Value;
 
+use crate::manifests::workload;
 use crate::objects::{condition, items, name};
 use crate::{Cluster, until};
 
-const WEB: &str = r#"
-apiVersion: apps/v1
-kind: ReplicaSet
-metadata: {name: web}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: web, image: "web:1"}]
-"#;
+fn web() -> String {
+    workload("ReplicaSet", "web", &["replicas: 1"])
+}
 
 const BROKEN: &str = r#"
 apiVersion: v1
@@ -52,7 +43,7 @@ fn not_ready_then_cheap() {
     let kubectl = cluster.namespace("replica-set-scales-down");
     // One that is not ready goes first, though it is the oldest and dearest.
     kubectl.run_with_input("create -f -", BROKEN).ok();
-    kubectl.run_with_input("create -f -", WEB).ok();
+    kubectl.run_with_input("create -f -", &web()).ok();
     let four = pods(&kubectl, 4, 3);
     assert!(has(&four, "broken"), "the set has taken it over");
     let three = pods(&kubectl, 3, 3);
@@ -70,7 +61,7 @@ fn not_ready_then_cheap() {
 fn the_dearest_stays() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("replica-set-keeps-the-dearest");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     let four = pods(&kubectl, 4, 4);
     let dear = name(&items(&four)[3]).to_owned();
     let cost = "controller.kubernetes.io/pod-deletion-cost=100";
@@ -83,7 +74,7 @@ fn the_dearest_stays() {
 fn the_oldest_stays() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("replica-set-keeps-the-oldest");
-    kubectl.run_with_input("apply -f -", WEB).ok();
+    kubectl.run_with_input("apply -f -", &web()).ok();
     let first = pods(&kubectl, 1, 1);
     let oldest = name(&items(&first)[0]).to_owned();
     // Ages are told apart by powers of two of their seconds.

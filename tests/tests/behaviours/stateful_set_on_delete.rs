@@ -1,29 +1,19 @@
 //! With the strategy `OnDelete`, a pod gets a new template when somebody deletes it, and not before.
 
+use crate::manifests::workload;
 use crate::objects::{image, is_observed, uid};
 use crate::{Cluster, get, until};
-
-const DB: &str = r#"
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: db}
-spec:
-  replicas: 2
-  serviceName: db
-  updateStrategy: {type: OnDelete}
-  selector: {matchLabels: {app: db}}
-  template:
-    metadata: {labels: {app: db}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: db, image: "db:1"}]
-"#;
 
 #[test]
 fn the_update_is_left_to_people() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("stateful-set-on-delete");
-    kubectl.run_with_input("apply -f -", DB).ok();
+    let db = workload(
+        "StatefulSet",
+        "db",
+        &["replicas: 2", "updateStrategy: {type: OnDelete}"],
+    );
+    kubectl.run_with_input("apply -f -", &db).ok();
     until(&kubectl, "statefulset db", |set| {
         set["status"]["readyReplicas"] == 2
     });

@@ -2,24 +2,9 @@
 
 use mosaic_tests::Kubectl;
 
+use crate::manifests::workload;
 use crate::objects::{image, items, uid};
 use crate::{Cluster, get, until};
-
-const DB: &str = r#"
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: db}
-spec:
-  replicas: 3
-  serviceName: db
-  updateStrategy: {rollingUpdate: {partition: 2}}
-  selector: {matchLabels: {app: db}}
-  template:
-    metadata: {labels: {app: db}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: db, image: "db:1"}]
-"#;
 
 fn images(kubectl: &Kubectl) -> Vec<String> {
     let pods = get(kubectl, "pods --sort-by=metadata.name");
@@ -33,7 +18,15 @@ fn images(kubectl: &Kubectl) -> Vec<String> {
 fn pods_below_it_keep_their_template() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("stateful-set-partition");
-    kubectl.run_with_input("apply -f -", DB).ok();
+    let db = workload(
+        "StatefulSet",
+        "db",
+        &[
+            "replicas: 3",
+            "updateStrategy: {rollingUpdate: {partition: 2}}",
+        ],
+    );
+    kubectl.run_with_input("apply -f -", &db).ok();
     until(&kubectl, "statefulset db", |set| {
         set["status"]["readyReplicas"] == 3
     });

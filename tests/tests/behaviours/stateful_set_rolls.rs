@@ -3,29 +3,19 @@
 use serde_json::Value;
 
 use crate::changes::Changes;
+use crate::manifests::workload;
 use crate::objects::{image, is_ready, ordinal};
 use crate::{Cluster, get, until};
 
-const DB: &str = r#"
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: db}
-spec:
-  replicas: 3
-  serviceName: db
-  selector: {matchLabels: {app: db}}
-  template:
-    metadata: {labels: {app: db}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: db, image: "db:1"}]
-"#;
+fn db() -> String {
+    workload("StatefulSet", "db", &["replicas: 3"])
+}
 
 #[test]
 fn the_highest_first_and_each_ready_before_the_next() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("stateful-set-rolls");
-    kubectl.run_with_input("apply -f -", DB).ok();
+    kubectl.run_with_input("apply -f -", &db()).ok();
     kubectl.run("rollout status statefulset/db").ok();
     let before = get(&kubectl, "statefulset db");
 
@@ -68,7 +58,7 @@ fn the_highest_first_and_each_ready_before_the_next() {
 fn a_broken_template_stops_at_its_first_pod() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("stateful-set-is-stuck");
-    kubectl.run_with_input("apply -f -", DB).ok();
+    kubectl.run_with_input("apply -f -", &db()).ok();
     kubectl.run("rollout status statefulset/db").ok();
     let broken =
         r#"{"spec":{"template":{"metadata":{"annotations":{"mosaic/sim-image":"fail"}}}}}"#;

@@ -1,29 +1,19 @@
 //! `ordinals.start` says with which number a StatefulSet's pods begin.
 
+use crate::manifests::workload;
 use crate::objects::names;
 use crate::{Cluster, get, until};
-
-const DB: &str = r#"
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: db}
-spec:
-  replicas: 2
-  serviceName: db
-  ordinals: {start: 5}
-  selector: {matchLabels: {app: db}}
-  template:
-    metadata: {labels: {app: db}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: db, image: "db:1"}]
-"#;
 
 #[test]
 fn pods_are_counted_from_it() {
     let cluster = Cluster::shared();
     let kubectl = cluster.namespace("stateful-set-start-ordinal");
-    kubectl.run_with_input("apply -f -", DB).ok();
+    let db = workload(
+        "StatefulSet",
+        "db",
+        &["replicas: 2", "ordinals: {start: 5}"],
+    );
+    kubectl.run_with_input("apply -f -", &db).ok();
     kubectl.run("rollout status statefulset/db").ok();
     let pods = get(&kubectl, "pods");
     assert_eq!(names(&pods), ["db-5", "db-6"]);
