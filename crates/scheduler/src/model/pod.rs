@@ -380,7 +380,16 @@ impl<'a> Spec<'a> {
                 terms.map(RawNodeTerm::read).collect()
             }),
         };
-        let pin = node_affinity.take_pin();
+        // What is spread counts the pods of those hosts that the affinity names: the pin has to stay in it.
+        let spreads = self
+            .topology_spread_constraints
+            .as_ref()
+            .is_some_and(|constraints| !constraints.is_empty());
+        let pin = if spreads {
+            None
+        } else {
+            node_affinity.take_pin()
+        };
         let preferred_nodes = nodes.preferred.unwrap_or_default().into_iter();
         let near = affinity.pod_affinity.unwrap_or_default();
         let far = affinity.pod_anti_affinity.unwrap_or_default();
