@@ -255,7 +255,7 @@ pub trait Blobs: Send + Sync + 'static {
     /// A part of what an upload has so far, at most `most` bytes; none if nothing is to be had yet.
     async fn peek(&self, id: &UploadId, offset: u64, most: u64) -> Result<Bytes>;
 
-    /// Whether the upload has this digest; its size then.
+    /// Whether the upload has this digest; its size then. From then on nothing is added to it.
     async fn seal(&self, id: &UploadId, digest: &Digest) -> Result<u64>;
 
     /// Makes the bytes of a sealed upload durable, so that placing it is quick. Need not do anything.

@@ -52,6 +52,9 @@ struct UploadRecord {
     hash: String,
     /// When it last grew, in seconds since 1970.
     touched: u64,
+    /// Its digest was told, so nothing is added any more.
+    #[serde(default)]
+    sealed: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -279,6 +282,7 @@ impl Blobs for Objects {
             pieces: Vec::new(),
             hash: STANDARD.encode(Hasher::sha256().save().unwrap_or_default()),
             touched: System.now(),
+            sealed: false,
         };
         self.write(id, Expect::Absent, Some(&record)).await
     }
@@ -295,6 +299,9 @@ impl Blobs for Objects {
         body: ByteStream,
     ) -> Result<u64> {
         let (mut record, revision) = self.record(id).await?;
+        if record.sealed {
+            return Err(BlobsError::NoUpload(id.clone()));
+        }
         let length = record.length();
         let body = Incoming::new(id, at, length, most, body)?;
         if record.pieces.len() >= PIECES_MAX {
@@ -350,7 +357,7 @@ impl Blobs for Objects {
     }
 
     async fn seal(&self, id: &UploadId, expected: &Digest) -> Result<u64> {
-        let (record, _) = self.record(id).await?;
+        let (mut record, revision) = self.record(id).await?;
         let wrong = || BlobsError::Digest {
             expected: expected.clone(),
         };
@@ -366,10 +373,15 @@ impl Blobs for Objects {
                 hasher
             }
         };
-        match hasher.finish() == *expected {
-            true => Ok(record.length()),
-            false => Err(wrong()),
+        if hasher.finish() != *expected {
+            return Err(wrong());
         }
+        if !record.sealed {
+            // What is added meanwhile makes this fail, and the other way round.
+            record.sealed = true;
+            self.write(id, Expect::At(revision), Some(&record)).await?;
+        }
+        Ok(record.length())
     }
 
     async fn place(&self, id: &UploadId, digest: &Digest) -> Result<()> {

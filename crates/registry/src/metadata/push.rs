@@ -77,7 +77,13 @@ impl Metadata {
                     }
                 }
             }
-            if self.blobs.stat(digest).await?.is_some() {
+            // Of another size they are damaged, and these are not.
+            if self
+                .blobs
+                .stat(digest)
+                .await?
+                .is_some_and(|stat| stat.size == size)
+            {
                 return self.link_to(repository, digest).await;
             }
             let (placed, linked) =
@@ -119,11 +125,14 @@ impl Metadata {
         Ok(())
     }
 
-    /// Makes sure that a blob will stay for half the grace; its size, or none if it is not there.
+    /// Makes sure that a blob will stay for half the grace; its size, or none if it is not there, or not whole.
     pub(crate) async fn touch(&self, digest: &Digest) -> Result<Option<u64>> {
         match self.touch_record(digest).await? {
             // In this order: bytes under a young record stay.
-            Some(size) => Ok(self.blobs.stat(digest).await?.map(|_| size)),
+            Some(size) => {
+                let stat = self.blobs.stat(digest).await?;
+                Ok(stat.filter(|stat| stat.size == size).map(|_| size))
+            }
             None => Ok(None),
         }
     }

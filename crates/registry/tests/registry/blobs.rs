@@ -42,7 +42,7 @@ impl Concat for ByteStream {
 }
 
 /// `again` is the same place as another server, or the same one after a restart, sees it.
-async fn suite<B: Blobs>(blobs: B, again: impl FnOnce(B) -> B) {
+async fn suite<B: Blobs>(blobs: B, again: impl Fn(B) -> B) {
     // In several requests, with a piece that is as long as a part of object storage and more.
     let content = bytes(12_000_001, 1);
     let expected = digest::sha256(&content);
@@ -103,8 +103,16 @@ async fn suite<B: Blobs>(blobs: B, again: impl FnOnce(B) -> B) {
     );
     assert!(blobs.stat(&expected).await.unwrap().is_none());
     assert!(whole(&blobs, &expected).await.is_none());
+    // Its bytes are what was told from now on, also after they are in their place.
+    let late = || body(vec![Ok(Bytes::from_static(b"late"))]);
+    let sealed = blobs.append(&id, None, most, late()).await.unwrap_err();
+    assert!(matches!(sealed, BlobsError::NoUpload(_)), "{sealed}");
     blobs.settle(&id).await.unwrap();
     blobs.place(&id, &expected).await.unwrap();
+    let blobs = again(blobs);
+    let placed = blobs.append(&id, None, most, late()).await.unwrap_err();
+    assert!(matches!(placed, BlobsError::NoUpload(_)), "{placed}");
+    assert!(whole(&blobs, &expected).await.unwrap() == content);
     // Once more, as when the collector came between.
     blobs.place(&id, &expected).await.unwrap();
     blobs.delete(&expected).await.unwrap();

@@ -579,3 +579,18 @@ async fn a_signature_is_found_by_its_tag_and_as_a_referrer() {
         assert!(!server.registry.verify("r", &digest, &other).await.unwrap());
     }
 }
+
+#[tokio::test]
+async fn a_blob_that_was_damaged_is_made_whole_by_the_next_push() {
+    let server = Server::start().await;
+    let digest = server.blob("a/app", b"whole content").await;
+    let hex = digest.digest();
+    let blobs = server.directory.path().join("registry/blobs/sha256");
+    let path = blobs.join(&hex[..2]).join(hex);
+    std::fs::write(&path, b"whole content, and more").unwrap();
+    let url = format!("/v2/b/app/blobs/{digest}");
+    server.head(&url).await.is(404);
+    server.blob("b/app", b"whole content").await;
+    let got = server.get(&url).await.is(200);
+    assert_eq!(got.body, "whole content");
+}

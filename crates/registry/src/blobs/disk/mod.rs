@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,8 +54,16 @@ struct Inner {
     _lock: File,
 }
 
-/// Held by who adds to an upload: what hashed it so far. None until it has been read, if another process began it.
-type Upload = Arc<tokio::sync::Mutex<Option<Hasher>>>;
+/// Held by who adds to an upload.
+type Upload = Arc<tokio::sync::Mutex<State>>;
+
+#[derive(Default)]
+struct State {
+    /// What hashed it so far. None until it has been read, if another process began it.
+    hasher: Option<Hasher>,
+    /// Its digest was told, so its file is about to be a blob's, and nothing is added to it any more.
+    sealed: bool,
+}
 
 impl Disk {
     /// Opens a directory, and creates it if it is not there.
@@ -147,24 +156,33 @@ impl Inner {
         let upload = self.upload(id)?;
         let turn = tokio::time::timeout(TURN, upload.lock()).await;
         let mut state = turn.map_err(|_| BlobsError::Busy(id.clone()))?;
+        if state.sealed {
+            return Err(BlobsError::NoUpload(id.clone()));
+        }
+        let file = OpenOptions::new().append(true).open(self.upload_path(id));
+        let file = file.map_err(|error| missing_upload(id, error))?;
+        let found = file.metadata();
+        let found = found.map_err(|error| BlobsError::io("look at upload", id, error))?;
+        if found.nlink() > 1 {
+            // A process that died had sealed it: it has its place already.
+            return Err(BlobsError::NoUpload(id.clone()));
+        }
         let hasher = self.hasher(id, &mut state).await?;
         let length = hasher.length();
         let body = match Incoming::new(id, at, length, most, body) {
             Ok(body) => body,
             Err(error) => {
-                *state = Some(hasher);
+                state.hasher = Some(hasher);
                 return Err(error);
             }
         };
-        let file = OpenOptions::new().append(true).open(self.upload_path(id));
-        let file = file.map_err(|error| missing_upload(id, error))?;
         // A write that failed, or whose request was given up, may have left more than what was hashed.
         let cut = file.set_len(length);
         cut.map_err(|error| BlobsError::io("cut upload", id, error))?;
         let (end, outcome) = carry(End { file, hasher }, body).await;
         // Without an end, the next who comes reads what there is.
-        *state = end.map(|end| end.hasher);
-        let length = state.as_ref().map(Hasher::length);
+        state.hasher = end.map(|end| end.hasher);
+        let length = state.hasher.as_ref().map(Hasher::length);
         drop(state);
         match &outcome {
             Err(BlobsError::Full { .. }) => {
@@ -215,18 +233,20 @@ impl Inner {
     }
 
     fn discard(&self, id: &UploadId) -> Result<()> {
-        self.uploads.lock().remove(id);
         match fs::remove_file(self.upload_path(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(BlobsError::io("delete upload", id, error))
+                return Err(BlobsError::io("delete upload", id, error));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        // Not before: whoever found the file without this would not know whether it is sealed.
+        self.uploads.lock().remove(id);
+        Ok(())
     }
 
     /// The hasher of an upload's bytes so far: the one that is remembered, or one that reads them.
-    async fn hasher(&self, id: &UploadId, state: &mut Option<Hasher>) -> Result<Hasher> {
-        if let Some(hasher) = state.take() {
+    async fn hasher(&self, id: &UploadId, state: &mut State) -> Result<Hasher> {
+        if let Some(hasher) = state.hasher.take() {
             return Ok(hasher);
         }
         self.hash(id, Hasher::sha256()).await
@@ -353,7 +373,10 @@ impl Blobs for Disk {
             .create_new(true)
             .open(self.0.upload_path(id))
             .map_err(|error| BlobsError::io("create upload", id, error))?;
-        let upload = Arc::new(tokio::sync::Mutex::new(Some(Hasher::sha256())));
+        let upload = Arc::new(tokio::sync::Mutex::new(State {
+            hasher: Some(Hasher::sha256()),
+            sealed: false,
+        }));
         self.0.uploads.lock().insert(id.clone(), upload);
         Ok(())
     }
@@ -397,7 +420,7 @@ impl Blobs for Disk {
         let turn = tokio::time::timeout(TURN, upload.lock()).await;
         let mut state = turn.map_err(|_| BlobsError::Busy(id.clone()))?;
         let hasher = self.0.hasher(id, &mut state).await?;
-        *state = Some(hasher.clone());
+        state.hasher = Some(hasher.clone());
         let sealed = match Hasher::new(digest.algorithm()) {
             _ if digest.algorithm().as_ref() == "sha256" => hasher,
             Ok(other) => self.0.hash(id, other).await?,
@@ -409,6 +432,7 @@ impl Blobs for Disk {
                 expected: digest.clone(),
             });
         }
+        state.sealed = true;
         Ok(size)
     }
 
