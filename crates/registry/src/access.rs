@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::request::Parts;
+use serde::{Deserialize, Serialize};
 
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,16 @@ pub enum Decision {
     Deny(String),
 }
 
+/// A namespace as what repositories belong to: they go with it, and are not those of the next one of its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// Its cluster. What is of another one, which was lost, belongs to whichever namespace has its name in this one.
+    pub cluster: Box<str>,
+    /// Its UID.
+    pub uid: Box<str>,
+}
+
 /// Identities, rights and limits. Asked for each request, and for each repository in a list, so it must be quick.
 pub trait Access: Send + Sync + 'static {
     /// Who sends a request, from its head: a certificate that the listener put into the extensions, a token, a user and
@@ -59,6 +70,12 @@ pub trait Access: Send + Sync + 'static {
     /// Whether somebody may do something to a repository. The empty name stands for every repository: who may push
     /// there without a name is never asked for one.
     fn may(&self, who: &Identity, action: Action, repository: &str) -> Decision;
+
+    /// The namespace that has a name now; none if there is none, or if namespaces are no more than names.
+    fn owner(&self, namespace: &str) -> Option<Owner> {
+        let _ = namespace;
+        None
+    }
 
     /// How many bytes the images of a namespace may have together, each blob counted once; none for no limit.
     fn quota(&self, namespace: &str) -> Option<u64> {

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use mosaic_image::Digest;
 use mosaic_store::{Expect, Revision};
 
-use crate::metadata::record::{BlobRecord, LinkRecord, ManifestRecord, ReferrerRecord, TagRecord};
+use crate::metadata::record::{BlobRecord, LinkRecord, ManifestRecord, ReferrerRecord};
 use crate::metadata::{Judgement, Metadata, PAGE, Result, judge, keys, parse};
 
 /// So many candidates are compared with all manifests at once.
@@ -112,21 +112,12 @@ impl Collector {
         Ok(())
     }
 
-    /// Tags without a manifest. Whoever sets one writes it anew, so a deletion at the revision that was read is right.
+    /// Tags without a manifest.
     async fn tags(&self, report: &mut Report) -> Result<()> {
         let metadata = &self.metadata;
         let mut entries = metadata.entries(keys::TAGS, None, PAGE);
         while let Some(entry) = entries.try_next().await? {
-            let tag = parse::<TagRecord>(&entry)?;
-            let Some((repository, _)) = keys::parse_tag(&entry.key) else {
-                continue;
-            };
-            let key = keys::manifest(repository, &tag.value.digest);
-            if metadata.get::<ManifestRecord>(&key).await?.is_none()
-                && metadata.delete(&entry.key, tag.revision).await?
-            {
-                report.dangling += 1;
-            }
+            report.dangling += u64::from(metadata.remove_dangling_tag(&entry.key).await?);
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ pub mod serve;
 mod server;
 pub mod signature;
 
-pub use access::{Access, Action, AllowAll, Decision, Identity};
+pub use access::{Access, Action, AllowAll, Decision, Identity, Owner};
 pub use blobs::{Blobs, Disk, Objects};
 pub use collect::Report;
 pub use metadata::MetadataError;

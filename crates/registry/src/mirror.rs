@@ -24,6 +24,7 @@ use mosaic_image::{Digest, Document, MediaType, Name, Reference};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use crate::access::Action;
 use crate::blobs::{Blobs, ByteStream, UploadId};
 use crate::metadata::record::{ManifestRecord, Reference as Named};
 use crate::metadata::{Commit, MetadataError, Source, keys, parse};
@@ -210,6 +211,7 @@ impl Call<'_> {
         metadata.keep(digest, record.size, source, None).await?;
         let commit = Commit {
             repository: self.repository,
+            claim: &self.claim(Action::Pull),
             digest,
             record,
             referrer: referrer(document)?,

@@ -1,12 +1,14 @@
 //! The registry as one thing: what it stands on, its settings, and what others than its clients ask of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mosaic_store::Store;
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore};
 
-use crate::access::Access;
+use crate::access::{Access, Owner};
 use crate::blobs::Blobs;
 use crate::clock::System;
 use crate::collect::{Collector, Report};
@@ -48,6 +50,9 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) mirrors: Mirrors,
     pub(crate) collector: Collector,
+    /// Namespaces that have nothing of an earlier one of their name.
+    pub(crate) settled: Mutex<HashMap<String, Owner>>,
+    pub(crate) clear_wanted: Notify,
     /// Room for manifests that are being read, in bytes.
     pub(crate) manifest_room: Semaphore,
 }
@@ -73,6 +78,8 @@ impl Registry {
             settings,
             mirrors: Mirrors::default(),
             collector,
+            settled: Mutex::default(),
+            clear_wanted: Notify::new(),
             manifest_room: Semaphore::new(MANIFEST_ROOM),
         }))
     }

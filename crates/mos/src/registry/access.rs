@@ -8,12 +8,14 @@ use mosaic_apiserver::identity::Certificate;
 use mosaic_apiserver::{Gate, REGISTRY_AUDIENCE};
 use mosaic_auth::{User, groups};
 use mosaic_registry::access::namespace;
-use mosaic_registry::{Access, Action, Decision, Identity};
+use mosaic_registry::{Access, Action, Decision, Identity, Owner};
 use mosaic_validation::quota::IMAGE_STORAGE;
 use serde_json::Value;
 
 /// What a role names to give rights to repositories.
 const RESOURCE: &str = "repositories";
+/// The namespace whose UID is the cluster's, as others take it too: nobody can delete it.
+pub(super) const CLUSTER: &str = "kube-system";
 
 /// The verb of a role that stands for an action.
 fn verb(action: Action) -> &'static str {
@@ -105,6 +107,18 @@ impl Access for ByGate {
             ));
         }
         Decision::Allow
+    }
+
+    fn owner(&self, namespace: &str) -> Option<Owner> {
+        let uid = |name: &str| {
+            let namespace = self.gate.namespace(name)?;
+            let uid = namespace.get("metadata")?.get("uid")?.as_str()?;
+            Some(Box::from(uid))
+        };
+        Some(Owner {
+            uid: uid(namespace)?,
+            cluster: uid(CLUSTER)?,
+        })
     }
 
     fn quota(&self, namespace: &str) -> Option<u64> {

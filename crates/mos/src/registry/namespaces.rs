@@ -1,80 +1,94 @@
 //! What namespaces have to do with their images: one that is deleted takes its images with it, and its quota says how much
 //! of it images use.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
 use mosaic_api::quantity::Quantity;
-use mosaic_registry::Registry;
+use mosaic_registry::{Owner, Registry};
 use mosaic_validation::quota::IMAGE_STORAGE;
 use serde_json::json;
+use tokio::time::MissedTickBehavior;
+
+use super::access::CLUSTER;
 
 /// How often what quotas say is put right.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
-/// How long a deletion that failed rests.
-const PAUSE: Duration = Duration::from_secs(5);
+/// How often it is looked whether a namespace is gone whose images are still there: when a removal failed, or an event was
+/// missed.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// The images of so many namespaces are removed at once.
+const CLEARS: usize = 4;
 
-/// Removes the images of namespaces that go, for ever. Only a namespace that was seen takes images with it: whoever lost the
-/// cluster's objects, and not its images, keeps these.
+/// Removes the images of namespaces that are gone, for ever. What is looked at is which namespaces there are; an event only
+/// says when.
 pub(super) async fn clear_deleted(registry: Registry, client: Client) {
     let namespaces: Api<Namespace> = Api::all(client);
-    let mut known: HashSet<String> = HashSet::new();
-    let mut listed: HashSet<String> = HashSet::new();
-    let mut events = Box::pin(watcher(namespaces, watcher::Config::default()));
+    let events = watcher(namespaces.clone(), watcher::Config::default()).default_backoff();
+    let mut events = Box::pin(events);
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let gone: Vec<String> = match events.try_next().await {
-            Ok(Some(Event::Apply(namespace))) => {
-                known.insert(namespace.name_any());
-                continue;
-            }
-            Ok(Some(Event::Delete(namespace))) => vec![namespace.name_any()],
-            Ok(Some(Event::Init)) => {
-                listed.clear();
-                continue;
-            }
-            Ok(Some(Event::InitApply(namespace))) => {
-                listed.insert(namespace.name_any());
-                continue;
-            }
-            Ok(Some(Event::InitDone)) => {
-                let gone = known.difference(&listed).cloned().collect();
-                known.extend(listed.drain());
-                gone
-            }
-            Ok(None) => return,
-            Err(error) => {
-                tracing::debug!(%error, "namespaces cannot be watched");
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-        };
-        for namespace in gone {
-            known.remove(&namespace);
-            clear(&registry, &namespace).await;
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(Event::Delete(_) | Event::InitDone)) => {}
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "namespaces cannot be watched");
+                    continue;
+                }
+                None => return,
+            },
+            () = registry.clear_wanted() => {}
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = clear_gone(&registry, &namespaces).await {
+            tracing::debug!("which namespaces are gone cannot be looked at: {error}");
         }
     }
 }
 
-async fn clear(registry: &Registry, namespace: &str) {
-    loop {
-        match registry.clear(namespace).await {
-            Ok(0) => return,
-            Ok(removed) => {
-                return tracing::info!(
-                    namespace,
-                    removed,
-                    "removed the images of a namespace that is gone"
-                );
-            }
-            Err(error) => {
-                tracing::warn!(namespace, %error, "the images of a namespace that is gone cannot be removed");
-                tokio::time::sleep(PAUSE).await;
-            }
+async fn clear_gone(registry: &Registry, namespaces: &Api<Namespace>) -> Result<(), String> {
+    // In this order: a namespace that had images before, and is not in the list, is gone for good.
+    let owners = registry.owners().await;
+    let owners = owners.map_err(|error| error.to_string())?;
+    let there = namespaces.list_metadata(&ListParams::default()).await;
+    let there = there.map_err(|error| error.to_string())?;
+    let there: HashMap<String, String> = there
+        .into_iter()
+        .filter_map(|namespace| Some((namespace.name_any(), namespace.uid()?)))
+        .collect();
+    // It cannot be deleted, so without it this is no list.
+    let Some(cluster) = there.get(CLUSTER) else {
+        return Ok(());
+    };
+    let gone = owners.iter().filter(|(name, owner)| {
+        *owner.cluster == **cluster && there.get(name).is_none_or(|uid| **uid != *owner.uid)
+    });
+    futures::stream::iter(gone)
+        .for_each_concurrent(CLEARS, |(name, owner)| clear(registry, name, owner))
+        .await;
+    Ok(())
+}
+
+async fn clear(registry: &Registry, namespace: &str, gone: &Owner) {
+    match registry.clear(namespace, gone).await {
+        Ok(0) => {}
+        Ok(records) => {
+            tracing::info!(
+                namespace,
+                records,
+                "removed the images of a namespace that is gone"
+            );
+        }
+        Err(error) => {
+            tracing::warn!(namespace, %error, "the images of a namespace that is gone cannot be removed");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Pushes, deletions and collectors of several servers, interleaved at every step, killed at every step, while time
-//! passes as it likes: what a manifest names is always there, and in the end everything else is gone.
+//! passes as it likes and namespaces follow one another: what a manifest names is always there, a namespace has nothing of
+//! the one before, and in the end everything else is gone.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -7,7 +8,7 @@ mod world;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -16,14 +17,16 @@ use mosaic_store::{ListOptions, Memory, Store};
 use proptest::prelude::*;
 
 use self::world::{Stepped, TestBlobs, TestClock, advance};
+use crate::access::Owner;
 use crate::blobs::{Blobs, UploadId};
 use crate::collect::Collector;
 use crate::metadata::record::{
-    BlobRecord, LinkRecord, ManifestRecord, Reference, ReferrerRecord, TagRecord,
+    BlobRecord, LinkRecord, ManifestRecord, NamespaceRecord, Reference, ReferrerRecord, TagRecord,
 };
-use crate::metadata::{Commit, Grace, Metadata, MetadataError, Source, keys, parse};
+use crate::metadata::{Claim, Commit, Grace, Metadata, MetadataError, Source, keys, parse};
 
 const GRACE: u64 = 100;
+const NAMESPACE: &str = "team";
 const REPOSITORIES: [&str; 2] = ["team/app", "team/base"];
 
 /// What one client, or one collector, does.
@@ -59,6 +62,10 @@ enum Job {
         tag: u8,
     },
     Collect,
+    /// The namespace is deleted, and there is another one of its name.
+    NextNamespace,
+    /// Takes away what is of namespaces that are gone.
+    Clear,
 }
 
 /// What happens next.
@@ -95,6 +102,8 @@ fn job() -> impl Strategy<Value = Job> {
             .prop_map(|(repository, blob)| Job::DeleteBlob { repository, blob }),
         1 => (repository, 0..2u8).prop_map(|(repository, tag)| Job::DeleteTag { repository, tag }),
         3 => Just(Job::Collect),
+        1 => Just(Job::NextNamespace),
+        2 => Just(Job::Clear),
     ]
 }
 
@@ -123,12 +132,12 @@ fn reference(bytes: &Bytes) -> Reference {
 }
 
 /// The bytes of an image of these blobs. That they are no JSON is nobody's matter here.
-fn image_bytes(blobs: &[u8]) -> Bytes {
-    Bytes::from(format!("image of {blobs:?}"))
+fn image_bytes(blobs: &[u8], owner: &Owner) -> Bytes {
+    Bytes::from(format!("image of {blobs:?} by {}", owner.uid))
 }
 
-fn index_bytes(blob: u8) -> Bytes {
-    Bytes::from(format!("index of {blob}"))
+fn index_bytes(blob: u8, owner: &Owner) -> Bytes {
+    Bytes::from(format!("index of {blob} by {}", owner.uid))
 }
 
 fn record(
@@ -136,9 +145,11 @@ fn record(
     blobs: Vec<Reference>,
     manifests: Vec<Reference>,
     now: u64,
+    owner: &Owner,
 ) -> ManifestRecord {
     ManifestRecord {
-        media_type: String::new(),
+        // Says whose it is.
+        media_type: owner.uid.to_string(),
         size: bytes.len() as u64,
         layers: 0,
         total: 0,
@@ -160,6 +171,8 @@ struct World {
     clock: TestClock,
     /// Whether somebody has deleted a blob or a manifest.
     deletes: Arc<AtomicBool>,
+    /// Which namespace it is that has the name now.
+    namespace: Arc<AtomicU64>,
 }
 
 type Task = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
@@ -177,6 +190,14 @@ impl World {
             blobs,
             clock,
             deletes: Arc::default(),
+            namespace: Arc::default(),
+        }
+    }
+
+    fn owner(&self) -> Owner {
+        Owner {
+            cluster: "cluster".into(),
+            uid: self.namespace.load(Ordering::Relaxed).to_string().into(),
         }
     }
 
@@ -192,9 +213,9 @@ impl World {
 
     fn start(&self, job: Job) -> Task {
         let (world, metadata) = (self.clone(), self.metadata());
-        let began = metadata.now();
+        let (began, owner) = (metadata.now(), self.owner());
         Box::pin(async move {
-            let done = world.carry_out(&metadata, &job).await;
+            let done = world.carry_out(&metadata, &job, &owner).await;
             let slow = metadata.now() - began >= GRACE / 2;
             match done {
                 // Others may delete what a push counts on; otherwise only who is slow is refused.
@@ -202,6 +223,7 @@ impl World {
                 Err(MetadataError::Absent { .. }) if world.deletes.load(Ordering::Relaxed) => {
                     Ok(())
                 }
+                Err(MetadataError::Refused { .. }) if world.owner() != owner => Ok(()),
                 // Only if others are slow or dead.
                 Err(MetadataError::Busy { .. }) => Ok(()),
                 other => other.map_err(|error| format!("{job:?}: {error}")),
@@ -214,6 +236,7 @@ impl World {
         metadata: &Metadata,
         repository: &str,
         blob: u8,
+        claim: &Claim<'_>,
     ) -> Result<(), MetadataError> {
         let (bytes, digest) = (blob_bytes(blob), blob_digest(blob));
         let held = metadata.hold(repository, &digest, &|_: &str| true).await?;
@@ -223,6 +246,7 @@ impl World {
         let id = UploadId::new(repository);
         let grown = (bytes.clone(), metadata.now());
         self.blobs.uploads.lock().insert(id.clone(), grown);
+        metadata.check_claim(repository, claim).await?;
         let kept = metadata
             .keep(
                 &digest,
@@ -252,6 +276,7 @@ impl World {
         bytes: Bytes,
         record: ManifestRecord,
         tag: Option<u8>,
+        claim: &Claim<'_>,
     ) -> Result<(), MetadataError> {
         let digest = digest::sha256(&bytes);
         let size = bytes.len() as u64;
@@ -261,6 +286,7 @@ impl World {
         let tag = tag.map(|tag| format!("v{tag}"));
         let commit = Commit {
             repository,
+            claim,
             digest: &digest,
             record,
             referrer: Some(ReferrerRecord {
@@ -281,17 +307,39 @@ impl World {
         repository: &str,
         blobs: &[u8],
         tag: Option<u8>,
+        claim: &Claim<'_>,
     ) -> Result<(), MetadataError> {
         for blob in blobs {
-            self.upload(metadata, repository, *blob).await?;
+            self.upload(metadata, repository, *blob, claim).await?;
         }
+        let owner = claim.owner.as_ref().unwrap();
         let named = blobs.iter().map(|blob| reference(&blob_bytes(*blob)));
-        let bytes = image_bytes(blobs);
-        let record = record(&bytes, named.collect(), Vec::new(), metadata.now());
-        self.push(metadata, repository, bytes, record, tag).await
+        let bytes = image_bytes(blobs, owner);
+        let record = record(&bytes, named.collect(), Vec::new(), metadata.now(), owner);
+        self.push(metadata, repository, bytes, record, tag, claim)
+            .await
     }
 
-    async fn carry_out(&self, metadata: &Arc<Metadata>, job: &Job) -> Result<(), MetadataError> {
+    /// What belongs to the namespace from now on, once nothing is there of the one before. That the rights are gone is
+    /// never seen here: the records have to be enough.
+    async fn claim(
+        &self,
+        metadata: &Metadata,
+        owner: &Owner,
+    ) -> Result<Claim<'static>, MetadataError> {
+        metadata.claim(NAMESPACE, owner, &|| ()).await?;
+        Ok(Claim {
+            owner: Some(owner.clone()),
+            good: Box::new(|| true),
+        })
+    }
+
+    async fn carry_out(
+        &self,
+        metadata: &Arc<Metadata>,
+        job: &Job,
+        owner: &Owner,
+    ) -> Result<(), MetadataError> {
         match job {
             Job::Push {
                 repository,
@@ -299,7 +347,8 @@ impl World {
                 tag,
             } => {
                 let repository = REPOSITORIES[*repository];
-                self.push_image(metadata, repository, blobs, Some(*tag))
+                let claim = self.claim(metadata, owner).await?;
+                self.push_image(metadata, repository, blobs, Some(*tag), &claim)
                     .await
             }
             Job::PushIndex {
@@ -308,17 +357,18 @@ impl World {
                 tag,
             } => {
                 let repository = REPOSITORIES[*repository];
-                self.push_image(metadata, repository, &[*blob], None)
+                let claim = self.claim(metadata, owner).await?;
+                self.push_image(metadata, repository, &[*blob], None, &claim)
                     .await?;
-                let image = reference(&image_bytes(&[*blob]));
-                let bytes = index_bytes(*blob);
-                let record = record(&bytes, Vec::new(), vec![image], metadata.now());
-                self.push(metadata, repository, bytes, record, Some(*tag))
+                let image = reference(&image_bytes(&[*blob], owner));
+                let bytes = index_bytes(*blob, owner);
+                let record = record(&bytes, Vec::new(), vec![image], metadata.now(), owner);
+                self.push(metadata, repository, bytes, record, Some(*tag), &claim)
                     .await
             }
             Job::DeleteManifest { repository, blobs } => {
                 self.deletes.store(true, Ordering::Relaxed);
-                let digest = digest::sha256(&image_bytes(blobs));
+                let digest = digest::sha256(&image_bytes(blobs, owner));
                 let repository = REPOSITORIES[*repository];
                 metadata
                     .remove_manifest(repository, &digest, true)
@@ -327,7 +377,7 @@ impl World {
             }
             Job::Prune { repository, blobs } => {
                 self.deletes.store(true, Ordering::Relaxed);
-                let digest = digest::sha256(&image_bytes(blobs));
+                let digest = digest::sha256(&image_bytes(blobs, owner));
                 let repository = REPOSITORIES[*repository];
                 metadata
                     .remove_manifest(repository, &digest, false)
@@ -350,6 +400,19 @@ impl World {
                     .map(drop)
             }
             Job::Collect => Collector::new(metadata.clone()).run().await.map(drop),
+            Job::NextNamespace => {
+                self.deletes.store(true, Ordering::Relaxed);
+                self.namespace.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Job::Clear => {
+                for (name, record) in metadata.owners().await? {
+                    if record.owner != self.owner() {
+                        metadata.clear(&name, &record.owner).await?;
+                    }
+                }
+                Ok(())
+            }
         }
     }
 
@@ -377,10 +440,15 @@ impl World {
             );
         };
         let manifests = self.records::<ManifestRecord>(keys::MANIFESTS);
+        let owners = self.records::<NamespaceRecord>(keys::NAMESPACES);
+        let owner = owners.first().map(|(_, record)| record);
+        let clearing = owner.is_some_and(|owner| owner.clearing);
         for (key, manifest) in &manifests {
-            if !manifest.committed {
+            if !manifest.committed || clearing {
                 continue;
             }
+            let own = owner.map(|owner| &*owner.owner.uid);
+            assert_eq!(own, Some(&*manifest.media_type), "{key}");
             let (repository, digest) = keys::parse_manifest(key).unwrap();
             there(&digest);
             for named in &manifest.blobs {
@@ -530,6 +598,7 @@ proptest! {
                 world.check();
             }
         }
+        world.finish(world.start(Job::Clear));
         if !died {
             world.check_ended();
         }

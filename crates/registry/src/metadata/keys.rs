@@ -17,6 +17,8 @@ pub(crate) const TAGS: &str = "/mosaic-registry/tag/";
 pub(crate) const REFERRERS: &str = "/mosaic-registry/referrer/";
 /// Which repositories there are.
 pub(crate) const REPOSITORIES: &str = "/mosaic-registry/repository/";
+/// Whose the repositories of a namespace are.
+pub(crate) const NAMESPACES: &str = "/mosaic-registry/namespace/";
 /// Records of uploads into object storage.
 pub(crate) const UPLOADS: &str = "/mosaic-registry/upload/";
 
@@ -64,6 +66,10 @@ pub(crate) fn repository(name: &str) -> String {
     format!("{REPOSITORIES}{name}")
 }
 
+pub(crate) fn namespace(name: &str) -> String {
+    format!("{NAMESPACES}{name}")
+}
+
 pub(crate) fn upload(id: &str) -> String {
     format!("{UPLOADS}{id}")
 }
@@ -97,6 +103,20 @@ pub(crate) fn parse_referrer(key: &str) -> Option<(&str, Digest, Digest)> {
     Some((repository, subject.parse().ok()?, digest.parse().ok()?))
 }
 
+/// The repository of the key of anything that is in one.
+pub(crate) fn parse_repository(key: &str) -> Option<&str> {
+    let manifest = || parse_manifest(key).map(|(repository, _)| repository);
+    let tag = || parse_tag(key).map(|(repository, _)| repository);
+    let referrer = || parse_referrer(key).map(|(repository, ..)| repository);
+    let link = || parse_link(key).map(|(_, repository)| repository);
+    let repository = key.strip_prefix(REPOSITORIES);
+    repository
+        .or_else(manifest)
+        .or_else(tag)
+        .or_else(referrer)
+        .or_else(link)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,8 +139,17 @@ mod tests {
         assert_eq!(parse_tag(&tag("t/app", "v1")), Some(("t/app", "v1")));
         assert_eq!(
             parse_referrer(&referrer("t/app", &a, &b)),
-            Some(("t/app", a, b))
+            Some(("t/app", a.clone(), b.clone()))
         );
+        for key in [
+            link(&a, "t/app"),
+            manifest("t/app", &a),
+            tag("t/app", "v1"),
+            referrer("t/app", &a, &b),
+            repository("t/app"),
+        ] {
+            assert_eq!(parse_repository(&key), Some("t/app"), "{key}");
+        }
     }
 
     #[test]

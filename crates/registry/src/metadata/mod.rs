@@ -4,7 +4,9 @@
 //! - `keys`: where it stands.
 //! - `decide`: what pushes and the collector do about it, and why that is right with several servers.
 //! - `push`, `remove`: carrying that out.
+//! - `claim`: whose repositories are, and what becomes of them when that namespace is gone.
 
+mod claim;
 mod decide;
 pub(crate) mod keys;
 mod push;
@@ -22,6 +24,7 @@ use mosaic_store::{Entry, Expect, ListOptions, Revision, Store, StoreError, Writ
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::claim::Claim;
 pub use self::decide::Grace;
 pub(crate) use self::decide::{Judgement, judge};
 pub(crate) use self::push::{Commit, Source};
@@ -67,6 +70,12 @@ pub enum MetadataError {
     Busy {
         /// The key.
         key: String,
+    },
+    /// Whoever writes to a repository may not any more, or its namespace is gone.
+    #[error("pushing into {repository} is not allowed any more, or its namespace is gone")]
+    Refused {
+        /// The repository.
+        repository: String,
     },
     /// A manifest names something that is not there.
     #[error("{digest} is not in repository {repository}")]

@@ -6,7 +6,9 @@ use mosaic_store::Expect;
 use super::record::{
     BlobRecord, ManifestRecord, Reference, ReferrerRecord, RepositoryRecord, TagRecord,
 };
-use super::{Change, LOOK, LOOKS, Metadata, MetadataError, Readable, Result, TRIES, decide, keys};
+use super::{
+    Change, Claim, LOOK, LOOKS, Metadata, MetadataError, Readable, Result, TRIES, decide, keys,
+};
 use crate::blobs::UploadId;
 
 /// Where the bytes of a blob that is pushed are.
@@ -19,9 +21,10 @@ pub(crate) enum Source<'a> {
 }
 
 /// A manifest to be put into a repository.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Commit<'a> {
     pub(crate) repository: &'a str,
+    pub(crate) claim: &'a Claim<'a>,
     pub(crate) digest: &'a Digest,
     pub(crate) record: ManifestRecord,
     /// What the list of its subject's referrers shows of it.
@@ -189,6 +192,7 @@ impl Metadata {
     /// Puts a manifest into a repository, and a tag at it. Its own bytes are kept already.
     pub(crate) async fn commit(&self, commit: Commit<'_>, readable: Readable<'_>) -> Result<()> {
         // Most that is refused is refused here, before anything is written.
+        self.check_claim(commit.repository, commit.claim).await?;
         if !commit.lazy {
             for blob in &commit.record.blobs {
                 self.check_blob(commit.repository, blob, readable).await?;
@@ -203,11 +207,13 @@ impl Metadata {
                 .await?;
         }
         for _ in 0..TRIES {
-            self.commit_manifest(&commit).await?;
-            let Some(tag) = commit.tag else {
-                return Ok(());
-            };
-            self.set_tag(&commit, tag).await?;
+            if let Err(error) = self.commit_manifest(&commit).await {
+                self.undo(&commit).await?;
+                return Err(error);
+            }
+            if let Some(tag) = commit.tag {
+                self.set_tag(&commit, tag).await?;
+            }
             // Whoever deletes the manifest looks for tags after that: one of the two sees the other.
             let kept = self.manifest(commit.repository, commit.digest).await?;
             if kept.is_some() {
@@ -271,7 +277,11 @@ impl Metadata {
                 stored = self.get::<ManifestRecord>(&key).await?;
             }
             let Some(stored) = stored else { continue };
-            if let Err(error) = self.secure(commit).await {
+            let mut secured = self.secure(commit).await;
+            if secured.is_ok() {
+                secured = self.check_claim(commit.repository, commit.claim).await;
+            }
+            if let Err(error) = secured {
                 if created && !stored.value.committed {
                     // Another push of the same manifest may be about to commit it: then its write fails, and it looks
                     // for the blobs again.
@@ -315,6 +325,23 @@ impl Metadata {
             self.link(commit.repository, &blob.digest).await?;
         }
         self.check_manifests(commit).await
+    }
+
+    /// Takes away what an earlier try of a push that fails may have left beside a manifest that is gone.
+    async fn undo(&self, commit: &Commit<'_>) -> Result<()> {
+        let (repository, digest) = (commit.repository, commit.digest);
+        let key = keys::manifest(repository, digest);
+        if self.get::<ManifestRecord>(&key).await?.is_some() {
+            return Ok(());
+        }
+        if let Some(tag) = commit.tag {
+            self.remove_dangling_tag(&keys::tag(repository, tag))
+                .await?;
+        }
+        if let (Some(subject), Some(_)) = (&commit.record.subject, &commit.referrer) {
+            self.remove_referrer(repository, subject, digest).await?;
+        }
+        Ok(())
     }
 
     async fn refer(&self, commit: &Commit<'_>) -> Result<()> {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use mosaic_image::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::access::Owner;
+
 /// A blob whose bytes are, or are about to be no more, in the blob store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +26,17 @@ pub struct BlobRecord {
 pub struct RepositoryRecord {
     /// When that was.
     pub created: u64,
+}
+
+/// Whose the repositories of a namespace's name are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceRecord {
+    /// The namespace.
+    pub owner: Owner,
+    /// It is gone, and they are being taken away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clearing: bool,
 }
 
 /// A repository has a blob.

@@ -171,6 +171,21 @@ impl Metadata {
         Ok(())
     }
 
+    /// Removes a tag that is at no manifest; whether it was. Whoever sets a tag writes it anew, so a deletion at the
+    /// revision that was read is right.
+    pub(crate) async fn remove_dangling_tag(&self, key: &str) -> Result<bool> {
+        let (Some(tag), Some((repository, _))) =
+            (self.get::<TagRecord>(key).await?, keys::parse_tag(key))
+        else {
+            return Ok(false);
+        };
+        let manifest = keys::manifest(repository, &tag.value.digest);
+        match self.get::<ManifestRecord>(&manifest).await? {
+            Some(_) => Ok(false),
+            None => self.delete(key, tag.revision).await,
+        }
+    }
+
     /// Removes a tag; the manifest stays. Whether there was one.
     pub(crate) async fn remove_tag(&self, repository: &str, tag: &str) -> Result<bool> {
         self.update(&keys::tag(repository, tag), |tag: Option<&TagRecord>| {

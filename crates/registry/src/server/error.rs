@@ -133,6 +133,7 @@ impl From<MetadataError> for ApiError {
             MetadataError::Store { .. } | MetadataError::Corrupt { .. } => {
                 (S::INTERNAL_SERVER_ERROR, Code::Unknown)
             }
+            MetadataError::Refused { .. } => (S::FORBIDDEN, Code::Denied),
             MetadataError::Absent { .. } => (S::NOT_FOUND, Code::ManifestBlobUnknown),
             MetadataError::Size { .. } => (S::BAD_REQUEST, Code::ManifestInvalid),
         };

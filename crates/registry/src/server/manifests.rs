@@ -114,6 +114,7 @@ impl Call<'_> {
         let metadata = &self.registry.0.metadata;
         metadata.keep(&digest, record.size, source, None).await?;
         let readable = |repository: &str| self.may(Action::Pull, repository);
+        let claim = self.claim(Action::Push);
         let targets: Vec<Option<&str>> = match tags.as_slice() {
             [] => vec![None],
             tags => tags.iter().map(|tag| Some(tag.as_str())).collect(),
@@ -121,6 +122,7 @@ impl Call<'_> {
         for tag in targets {
             let commit = Commit {
                 repository: self.repository,
+                claim: &claim,
                 digest: &digest,
                 record: record.clone(),
                 referrer: referrer.clone(),

@@ -21,8 +21,9 @@ use self::body::{empty, incoming, stream};
 pub(crate) use self::error::{ApiError, Code};
 pub(crate) use self::manifests::{STALE, referrer};
 use self::route::{Resource, Route, route};
-use crate::access::{Action, Decision, Identity};
+use crate::access::{Action, Decision, Identity, Owner, namespace};
 use crate::blobs::ByteStream;
+use crate::metadata::Claim;
 use crate::registry::Registry;
 use crate::serve::TOKENS;
 
@@ -38,6 +39,8 @@ pub(crate) struct Call<'a> {
     who: &'a Identity,
     pub(crate) repository: &'a str,
     head: &'a Head,
+    /// The namespace of the repository when the request came.
+    owner: Option<Owner>,
 }
 
 impl Call<'_> {
@@ -55,7 +58,17 @@ impl Call<'_> {
 
     fn may(&self, action: Action, repository: &str) -> bool {
         let decision = self.registry.0.access.may(self.who, action, repository);
-        decision == Decision::Allow
+        decision == Decision::Allow && self.registry.is_settled(repository)
+    }
+
+    /// The right to do something, which may be lost while the request goes on.
+    pub(crate) fn claim(&self, action: Action) -> Claim<'_> {
+        let access = &self.registry.0.access;
+        let same = move || access.owner(namespace(self.repository)) == self.owner;
+        Claim {
+            owner: self.owner.clone(),
+            good: Box::new(move || same() && self.may(action, self.repository)),
+        }
     }
 }
 
@@ -109,12 +122,17 @@ impl Registry {
             Route::Catalog => self.catalog(head, who).await,
             Route::In(repository, resource) => {
                 let action = action(&head.method, &resource)?;
+                let owner = self.0.access.owner(namespace(&repository));
                 self.authorize(head, who, action, &repository)?;
+                if let Some(owner) = &owner {
+                    self.settle(&repository, owner).await?;
+                }
                 let call = Call {
                     registry: self,
                     who,
                     repository: &repository,
                     head,
+                    owner,
                 };
                 call.run(resource, body).await
             }

@@ -142,6 +142,10 @@ impl Call<'_> {
     }
 
     async fn finish(&self, id: &UploadId, digest: &Digest) -> Answer {
+        let metadata = &self.registry.0.metadata;
+        // Its bytes may have taken long.
+        let claim = self.claim(Action::Push);
+        metadata.check_claim(self.repository, &claim).await?;
         let size = match self.blobs().seal(id, digest).await {
             Err(error @ BlobsError::Digest { .. }) => {
                 // What came is not what was announced: there is nothing to go on with.
@@ -150,11 +154,7 @@ impl Call<'_> {
             }
             sealed => sealed?,
         };
-        let kept =
-            self.registry
-                .0
-                .metadata
-                .keep(digest, size, Source::Upload(id), Some(self.repository));
+        let kept = metadata.keep(digest, size, Source::Upload(id), Some(self.repository));
         if let Err(error) = kept.await {
             if matches!(
                 &error,

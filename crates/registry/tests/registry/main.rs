@@ -11,4 +11,5 @@ mod blobs;
 mod common;
 mod conformance;
 mod mirror;
+mod namespaces;
 mod users;
