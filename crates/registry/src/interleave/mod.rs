@@ -539,6 +539,31 @@ impl World {
     }
 }
 
+/// A push that died, or a deletion, leaves a manifest that is hidden. That holds nobody up who takes away the rest.
+#[test]
+fn what_died_in_a_namespace_goes_with_it() {
+    let world = World::new();
+    let manifests = || world.records::<ManifestRecord>(keys::MANIFESTS);
+    let mut push = world.start(Job::Push {
+        repository: 0,
+        blobs: vec![1],
+        tag: 0,
+    });
+    while manifests().is_empty() {
+        assert!(advance(&mut push).is_none());
+    }
+    drop(push);
+    assert!(!manifests()[0].1.committed);
+    world.finish(world.start(Job::NextNamespace));
+    world.finish(world.start(Job::Clear));
+    assert!(manifests().is_empty());
+    assert!(
+        world
+            .records::<NamespaceRecord>(keys::NAMESPACES)
+            .is_empty()
+    );
+}
+
 /// As many as there is time for: `PROPTEST_CASES` says otherwise.
 fn config() -> ProptestConfig {
     let told = std::env::var("PROPTEST_CASES").ok();
