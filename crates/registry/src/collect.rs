@@ -39,6 +39,8 @@ pub struct Report {
 /// The garbage collector.
 pub struct Collector {
     metadata: Arc<Metadata>,
+    /// When this process began, if no other one is at work: what is half done since before that stays so.
+    began: Option<u64>,
     takeover: u64,
     turn: tokio::sync::Mutex<()>,
 }
@@ -49,6 +51,7 @@ impl Collector {
         // Whatever another process of an exclusive store began, it is dead.
         let exclusive = metadata.store.exclusive();
         Self {
+            began: exclusive.then(|| metadata.now()),
             metadata,
             takeover: if exclusive { 0 } else { TAKEOVER },
             turn: tokio::sync::Mutex::default(),
@@ -89,7 +92,9 @@ impl Collector {
         let mut entries = metadata.entries(keys::MANIFESTS, None, PAGE);
         while let Some(entry) = entries.try_next().await? {
             let manifest = parse::<ManifestRecord>(&entry)?;
-            let over = metadata.grace.is_over(manifest.value.pushed, now);
+            let pushed = manifest.value.pushed;
+            let died = self.began.is_some_and(|began| pushed < began);
+            let over = died || metadata.grace.is_over(pushed, now);
             let parsed = keys::parse_manifest(&entry.key);
             let Some((repository, digest)) = parsed.filter(|_| over) else {
                 continue;

@@ -564,6 +564,37 @@ fn what_died_in_a_namespace_goes_with_it() {
     );
 }
 
+#[test]
+fn a_deletion_that_died_leaves_no_tag_at_nothing_and_can_be_made_again() {
+    let delete = Job::DeleteManifest {
+        repository: 0,
+        blobs: vec![1],
+    };
+    for steps in 1.. {
+        let world = World::new();
+        world.finish(world.start(Job::Push {
+            repository: 0,
+            blobs: vec![1],
+            tag: 0,
+        }));
+        let mut deletion = world.start(delete.clone());
+        let ended = (0..steps).any(|_| advance(&mut deletion).is_some());
+        drop(deletion);
+        world.check_tags();
+        world.finish(world.start(delete.clone()));
+        assert!(world.records::<ManifestRecord>(keys::MANIFESTS).is_empty());
+        world.finish(world.start(Job::DeleteBlob {
+            repository: 0,
+            blob: 1,
+        }));
+        let links = world.records::<LinkRecord>(keys::LINKS);
+        assert!(links.iter().all(|(_, link)| link.removed), "{links:?}");
+        if ended {
+            return;
+        }
+    }
+}
+
 /// As many as there is time for: `PROPTEST_CASES` says otherwise.
 fn config() -> ProptestConfig {
     let told = std::env::var("PROPTEST_CASES").ok();

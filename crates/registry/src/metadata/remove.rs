@@ -86,14 +86,15 @@ impl Metadata {
             let Some(stored) = self.get::<ManifestRecord>(&key).await? else {
                 return Ok(Removed::Absent);
             };
-            if !stored.value.committed {
-                return Ok(Removed::Absent);
-            }
             if let Some(index) = self.named_by(repository, digest).await? {
                 return Ok(Removed::NamedBy(index));
             }
-            // Hidden first, with all that it names held still: an index that comes now does not find it, and one that
-            // found it before is seen below.
+            // Before it is hidden, so that a crash leaves no tag at nothing; those that come now are seen below.
+            if with_tags {
+                self.remove_tags_at(repository, digest).await?;
+            }
+            // Hidden first (as what a push or a deletion that died left is already), with all that it names held still: an
+            // index that comes now does not find it, and one that found it before is seen below.
             let hidden = ManifestRecord {
                 committed: false,
                 ..stored.value.clone()
