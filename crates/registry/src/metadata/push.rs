@@ -235,6 +235,10 @@ impl Metadata {
             repository: repository.into(),
             digest: blob.digest.clone(),
         };
+        // First, since what the caller may not read has no size for them either.
+        if !self.has(repository, &blob.digest, Some(readable)).await? {
+            return Err(absent());
+        }
         let record = self.blob(&blob.digest).await?;
         let record = record.filter(|stored| stored.value.deleting.is_none());
         let actual = record.ok_or_else(absent)?.value.size;
@@ -245,9 +249,8 @@ impl Metadata {
                 actual,
             });
         }
-        let has = self.has(repository, &blob.digest, Some(readable)).await?
-            && self.blobs.stat(&blob.digest).await?.is_some();
-        has.then_some(()).ok_or_else(absent)
+        let stat = self.blobs.stat(&blob.digest).await?;
+        stat.map(|_| ()).ok_or_else(absent)
     }
 
     async fn check_manifests(&self, commit: &Commit<'_>) -> Result<()> {

@@ -192,6 +192,11 @@ async fn a_blob_of_another_repository_is_there_for_those_who_may_read_it() {
     let kind = [team[0], ("content-type", media::OCI_MANIFEST)];
     let refused = server.send("PUT", path, &kind, hidden.to_string()).await;
     refused.fails(404, "MANIFEST_BLOB_UNKNOWN");
+    // Nor is its size told by a manifest that names another.
+    let mut wrong = hidden.clone();
+    wrong["layers"][0]["size"] = json!(1);
+    let refused = server.send("PUT", path, &kind, wrong.to_string()).await;
+    refused.fails(404, "MANIFEST_BLOB_UNKNOWN");
     server.send("HEAD", &head(&secret), &team, "").await.is(404);
     server.send("GET", &head(&secret), &team, "").await.is(404);
     let mount = format!("/v2/team/app/blobs/uploads/?mount={secret}&from=secret/base");
