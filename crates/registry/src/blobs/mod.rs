@@ -236,6 +236,11 @@ pub trait Blobs: Send + Sync + 'static {
     /// only if there are none.
     async fn list(&self, after: Option<&Digest>, limit: usize) -> Result<Vec<(Digest, Stat)>>;
 
+    /// Whether there is room for more than is needed to delete what is there. Always, where that takes none.
+    async fn room(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Begins an upload.
     async fn start(&self, id: &UploadId) -> Result<()>;
 

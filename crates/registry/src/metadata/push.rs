@@ -47,6 +47,7 @@ impl Metadata {
         source: Source<'_>,
         repository: Option<&str>,
     ) -> Result<()> {
+        self.blobs.room().await?;
         let key = keys::blob(digest);
         let mut waited = 0;
         for _ in 0..TRIES + LOOKS {

@@ -21,6 +21,7 @@ impl Call<'_> {
     /// `POST /v2/<name>/blobs/uploads/`: mounts a blob, takes a whole one, or begins an upload.
     pub(super) async fn start_upload(&self, body: ByteStream) -> Answer {
         self.refuse_mirror()?;
+        self.blobs().room().await?;
         if let Some(mount) = self.query("mount") {
             let mount = digest::parse(&mount)?;
             if self.mount(&mount).await? {

@@ -10,6 +10,7 @@
 mod blobs;
 mod common;
 mod conformance;
+mod full_disk;
 mod mirror;
 mod namespaces;
 mod users;

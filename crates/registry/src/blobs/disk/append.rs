@@ -8,7 +8,7 @@ use mosaic_image::Hasher;
 use tokio::task::JoinHandle;
 
 use super::super::{BlobsError, Incoming, Result, UploadId};
-use super::blocking;
+use super::{blocking, check_room};
 
 /// What is gathered of an upload before it is hashed and written.
 pub(super) const WRITE_PIECE: usize = 512 << 10;
@@ -21,6 +21,7 @@ pub(super) struct End {
 
 /// Hashes and writes one piece.
 fn write_piece(mut end: End, piece: Vec<Bytes>, id: &UploadId) -> Result<End> {
+    check_room(rustix::fs::fstatvfs(&end.file), id)?;
     for bytes in piece {
         end.file
             .write_all(&bytes)

@@ -38,6 +38,11 @@ const TURN: Duration = Duration::from_secs(10);
 const UPLOADS_MAX: usize = 10_000;
 /// When the disk is full, an upload that did not grow for so long is given up for those that do.
 const IDLE: Duration = Duration::from_secs(10);
+/// So many bytes of the disk are left to the records, which are on it too: deletions write some, and the collector before
+/// it has made room.
+const ROOM: u64 = 64 << 20;
+/// Of a small disk, one part in so many.
+const ROOM_PART: u64 = 8;
 /// The algorithms that blobs are named by.
 const ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
 
@@ -213,6 +218,18 @@ impl Inner {
         })
     }
 
+    /// Whether there is room for more, if need be by what idle uploads have.
+    fn room(&self) -> Result<()> {
+        let check = || check_room(rustix::fs::statvfs(&self.directory), "blobs");
+        match check() {
+            Err(BlobsError::Full { .. }) => {
+                self.relieve();
+                check()
+            }
+            checked => checked,
+        }
+    }
+
     /// Makes room on a full disk: uploads that nobody is adding to go before their time. What clients broke off on
     /// finding the disk full would otherwise keep it so until it expires.
     fn relieve(&self) {
@@ -277,6 +294,23 @@ fn missing_upload(id: &UploadId, error: io::Error) -> BlobsError {
         io::ErrorKind::NotFound => BlobsError::NoUpload(id.clone()),
         _ => BlobsError::io("open upload", id, error),
     }
+}
+
+/// Whether a disk has room for more than deletions need.
+fn check_room(
+    disk: rustix::io::Result<rustix::fs::StatVfs>,
+    what: impl std::fmt::Display,
+) -> Result<()> {
+    let disk = disk.map_err(|error| BlobsError::io("look at the disk of", &what, error.into()))?;
+    let total = disk.f_blocks.saturating_mul(disk.f_frsize);
+    let left = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if left < ROOM.min(total / ROOM_PART) {
+        return Err(BlobsError::Full {
+            action: "leave room for deletions beside",
+            what: what.to_string(),
+        });
+    }
+    Ok(())
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
@@ -362,6 +396,11 @@ impl Blobs for Disk {
         let blobs = self.0.directory.join("blobs");
         let after = after.cloned();
         blocking(move || list(&blobs, after.as_ref(), limit)).await
+    }
+
+    async fn room(&self) -> Result<()> {
+        let inner = self.0.clone();
+        blocking(move || inner.room()).await
     }
 
     async fn start(&self, id: &UploadId) -> Result<()> {
