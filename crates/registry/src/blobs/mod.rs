@@ -19,6 +19,7 @@ use mosaic_image::{Digest, digest};
 
 pub use self::disk::Disk;
 pub use self::objects::Objects;
+use crate::access::namespace;
 
 /// A client that sends nothing for so long is given up; it can go on later.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -85,7 +86,7 @@ pub enum BlobsError {
         /// What was announced.
         expected: Digest,
     },
-    /// As many uploads are under way as there may be.
+    /// As many uploads are under way as there may be, in the namespace or in all.
     #[error("too many uploads are under way")]
     TooMany,
 }
@@ -109,11 +110,11 @@ impl BlobsError {
 /// The result of a call.
 pub type Result<T, E = BlobsError> = std::result::Result<T, E>;
 
-/// An upload: a random number that nobody guesses, and a mark of the repository that it is for.
+/// An upload: a random number that nobody guesses, and marks of the namespace and of the repository that it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UploadId(Box<str>);
 
-/// Hexadecimal digits of the random number, and of the mark.
+/// Hexadecimal digits of the random number, and of each mark.
 const RANDOM: usize = 32;
 const MARK: usize = 16;
 
@@ -122,21 +123,27 @@ impl UploadId {
     #[must_use]
     pub fn new(repository: &str) -> Self {
         let random = uuid::Uuid::new_v4().simple();
-        Self(format!("{random}{}", mark(repository)).into())
+        let marks = mark(namespace(repository)) + &mark(repository);
+        Self(format!("{random}{marks}").into())
     }
 
     /// An upload as it is named in a URL or a file; none if this is no such name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let valid = text.len() == RANDOM + MARK && text.bytes().all(hex);
+        let valid = text.len() == RANDOM + 2 * MARK && text.bytes().all(hex);
         valid.then(|| Self(text.into()))
     }
 
     /// Whether it was begun for this repository.
     #[must_use]
     pub fn is_for(&self, repository: &str) -> bool {
-        self.0.get(RANDOM..) == Some(mark(repository).as_str())
+        self.0.get(RANDOM + MARK..) == Some(mark(repository).as_str())
+    }
+
+    /// The mark of its namespace.
+    fn namespace(&self) -> Option<&str> {
+        self.0.get(RANDOM..RANDOM + MARK)
     }
 
     /// Its text.
@@ -146,8 +153,8 @@ impl UploadId {
     }
 }
 
-fn mark(repository: &str) -> String {
-    let digest = digest::sha256(repository.as_bytes());
+fn mark(name: &str) -> String {
+    let digest = digest::sha256(name.as_bytes());
     digest.digest().chars().take(MARK).collect()
 }
 

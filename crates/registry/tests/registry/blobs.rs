@@ -237,3 +237,45 @@ async fn of_two_requests_that_add_to_an_upload_in_object_storage_one_is_refused(
     let expected = digest::sha256(b"content");
     assert_eq!(one.seal(&id, &expected).await.unwrap(), 7);
 }
+
+#[tokio::test]
+async fn a_namespace_that_begins_uploads_without_end_is_in_nobody_elses_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut disk = Disk::open(directory.path()).unwrap();
+    let honest = UploadId::new("honest/app");
+    disk.start(&honest).await.unwrap();
+    let held = UploadId::new("flood/app");
+    disk.start(&held).await.unwrap();
+    let piece = body(vec![Ok(Bytes::from_static(b"held"))]);
+    disk.append(&held, None, 100, piece).await.unwrap();
+    let mut begun = Vec::new();
+    for number in 0..3_000 {
+        if number == 1_500 {
+            drop(disk);
+            disk = Disk::open(directory.path()).unwrap();
+        }
+        let id = UploadId::new(&format!("flood/{number}"));
+        disk.start(&id).await.unwrap();
+        begun.push(id);
+    }
+    // What holds bytes stays, and of what holds none, what was begun last.
+    assert_eq!(disk.uploads().await.unwrap().len(), 1 + 1_000);
+    let kept = [&honest, &held].into_iter().chain(begun.last());
+    for id in kept {
+        assert!(disk.length(id).await.is_ok(), "{id}");
+    }
+    assert!(disk.length(&begun[0]).await.is_err());
+    // Where all hold bytes, there is room for no more, until one goes; others do not notice.
+    for (id, _) in disk.uploads().await.unwrap() {
+        if id != honest {
+            let piece = body(vec![Ok(Bytes::from_static(b"."))]);
+            disk.append(&id, None, 100, piece).await.unwrap();
+        }
+    }
+    let more = UploadId::new("flood/more");
+    let refused = disk.start(&more).await.unwrap_err();
+    assert!(matches!(refused, BlobsError::TooMany), "{refused}");
+    disk.start(&UploadId::new("honest/other")).await.unwrap();
+    disk.discard(&held).await.unwrap();
+    disk.start(&more).await.unwrap();
+}

@@ -87,19 +87,19 @@ async fn only_who_may_gets_anything_and_the_others_are_told_how() {
         ("POST", "/v2/team/app/blobs/uploads/".to_owned()),
         (
             "GET",
-            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48)),
+            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(64)),
         ),
         (
             "PATCH",
-            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48)),
+            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(64)),
         ),
         (
             "PUT",
-            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48)),
+            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(64)),
         ),
         (
             "DELETE",
-            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(48)),
+            format!("/v2/team/app/blobs/uploads/{}", "0".repeat(64)),
         ),
     ];
     for (method, path) in &requests {

@@ -8,7 +8,8 @@ use mosaic_image::Hasher;
 use tokio::task::JoinHandle;
 
 use super::super::{BlobsError, Incoming, Result, UploadId};
-use super::{blocking, check_room};
+use super::blocking;
+use super::room::check_room;
 
 /// What is gathered of an upload before it is hashed and written.
 pub(super) const WRITE_PIECE: usize = 512 << 10;

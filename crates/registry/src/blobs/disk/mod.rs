@@ -12,6 +12,8 @@
 
 mod append;
 mod files;
+mod room;
+mod uploads;
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -30,19 +32,11 @@ use rustix::fs::{Advice, FlockOperation};
 
 use self::append::{End, WRITE_PIECE, carry};
 use self::files::{list, read_ahead, read_piece};
+use self::uploads::{State, Upload};
 use super::{Blobs, BlobsError, ByteStream, Incoming, Result, Stat, UploadId};
 
 /// How long a request waits for another one to the same upload, whose client may be gone without our knowing.
 const TURN: Duration = Duration::from_secs(10);
-/// The most uploads that are under way.
-const UPLOADS_MAX: usize = 10_000;
-/// When the disk is full, an upload that did not grow for so long is given up for those that do.
-const IDLE: Duration = Duration::from_secs(10);
-/// So many bytes of the disk are left to the records, which are on it too: deletions write some, and the collector before
-/// it has made room.
-const ROOM: u64 = 64 << 20;
-/// Of a small disk, one part in so many.
-const ROOM_PART: u64 = 8;
 /// The algorithms that blobs are named by.
 const ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
 
@@ -51,23 +45,11 @@ pub struct Disk(Arc<Inner>);
 
 struct Inner {
     directory: PathBuf,
-    /// The uploads that this process has seen.
-    uploads: Mutex<HashMap<UploadId, Upload>>,
-    /// Makes the names of files on their way unique.
+    uploads: Mutex<HashMap<UploadId, Arc<Upload>>>,
+    /// Numbers uploads, and makes the names of files on their way unique.
     counter: AtomicU64,
     /// Its lock ends with it.
     _lock: File,
-}
-
-/// Held by who adds to an upload.
-type Upload = Arc<tokio::sync::Mutex<State>>;
-
-#[derive(Default)]
-struct State {
-    /// What hashed it so far. None until it has been read, if another process began it.
-    hasher: Option<Hasher>,
-    /// Its digest was told, so its file is about to be a blob's, and nothing is added to it any more.
-    sealed: bool,
 }
 
 impl Disk {
@@ -97,19 +79,24 @@ impl Disk {
             sync_directory(&path).map_err(|error| failed("sync", &path, error))?;
         }
         let entries = fs::read_dir(&uploads).map_err(|error| failed("list", &uploads, error))?;
+        let (counter, mut begun) = (AtomicU64::new(0), HashMap::new());
         for entry in entries {
-            let path = entry
-                .map_err(|error| failed("list", &uploads, error))?
-                .path();
-            let name = path.file_name().and_then(|name| name.to_str());
-            if name.and_then(UploadId::parse).is_none() {
-                fs::remove_file(&path).map_err(|error| failed("sweep", &path, error))?;
+            let entry = entry.map_err(|error| failed("list", &uploads, error))?;
+            let path = entry.path();
+            match entry.file_name().to_str().and_then(UploadId::parse) {
+                Some(id) => {
+                    let found = entry.metadata();
+                    let found = found.map_err(|error| failed("look at", &path, error))?;
+                    let number = counter.fetch_add(1, Ordering::Relaxed);
+                    begun.insert(id, Upload::new(number, found.len()));
+                }
+                None => fs::remove_file(&path).map_err(|error| failed("sweep", &path, error))?,
             }
         }
         Ok(Self(Arc::new(Inner {
             directory,
-            uploads: Mutex::default(),
-            counter: AtomicU64::new(0),
+            uploads: begun.into(),
+            counter,
             _lock: lock,
         })))
     }
@@ -138,19 +125,6 @@ impl Inner {
             .join(format!("{what}.{number}"))
     }
 
-    fn upload(&self, id: &UploadId) -> Result<Upload> {
-        let mut uploads = self.uploads.lock();
-        if let Some(upload) = uploads.get(id) {
-            return Ok(upload.clone());
-        }
-        if !self.upload_path(id).exists() {
-            return Err(BlobsError::NoUpload(id.clone()));
-        }
-        let upload = Upload::default();
-        uploads.insert(id.clone(), upload.clone());
-        Ok(upload)
-    }
-
     async fn append(
         &self,
         id: &UploadId,
@@ -159,7 +133,7 @@ impl Inner {
         body: ByteStream,
     ) -> Result<u64> {
         let upload = self.upload(id)?;
-        let turn = tokio::time::timeout(TURN, upload.lock()).await;
+        let turn = tokio::time::timeout(TURN, upload.state.lock()).await;
         let mut state = turn.map_err(|_| BlobsError::Busy(id.clone()))?;
         if state.sealed {
             return Err(BlobsError::NoUpload(id.clone()));
@@ -218,49 +192,6 @@ impl Inner {
         })
     }
 
-    /// Whether there is room for more, if need be by what idle uploads have.
-    fn room(&self) -> Result<()> {
-        let check = || check_room(rustix::fs::statvfs(&self.directory), "blobs");
-        match check() {
-            Err(BlobsError::Full { .. }) => {
-                self.relieve();
-                check()
-            }
-            checked => checked,
-        }
-    }
-
-    /// Makes room on a full disk: uploads that nobody is adding to go before their time. What clients broke off on
-    /// finding the disk full would otherwise keep it so until it expires.
-    fn relieve(&self) {
-        let entries = fs::read_dir(self.directory.join("uploads"));
-        for entry in entries.into_iter().flatten().flatten() {
-            let id = entry.file_name().to_str().and_then(UploadId::parse);
-            let grown = entry.metadata().and_then(|metadata| metadata.modified());
-            let idle = grown.is_ok_and(|at| at.elapsed().is_ok_and(|since| since >= IDLE));
-            let Some(id) = id.filter(|_| idle) else {
-                continue;
-            };
-            let upload = self.uploads.lock().get(&id).cloned();
-            let busy = upload.is_some_and(|upload| upload.try_lock().is_err());
-            if !busy && let Err(error) = self.discard(&id) {
-                tracing::warn!(%error, "the disk is full, and an idle upload cannot be removed");
-            }
-        }
-    }
-
-    fn discard(&self, id: &UploadId) -> Result<()> {
-        match fs::remove_file(self.upload_path(id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(BlobsError::io("delete upload", id, error));
-            }
-            _ => {}
-        }
-        // Not before: whoever found the file without this would not know whether it is sealed.
-        self.uploads.lock().remove(id);
-        Ok(())
-    }
-
     /// The hasher of an upload's bytes so far: the one that is remembered, or one that reads them.
     async fn hasher(&self, id: &UploadId, state: &mut State) -> Result<Hasher> {
         if let Some(hasher) = state.hasher.take() {
@@ -294,23 +225,6 @@ fn missing_upload(id: &UploadId, error: io::Error) -> BlobsError {
         io::ErrorKind::NotFound => BlobsError::NoUpload(id.clone()),
         _ => BlobsError::io("open upload", id, error),
     }
-}
-
-/// Whether a disk has room for more than deletions need.
-fn check_room(
-    disk: rustix::io::Result<rustix::fs::StatVfs>,
-    what: impl std::fmt::Display,
-) -> Result<()> {
-    let disk = disk.map_err(|error| BlobsError::io("look at the disk of", &what, error.into()))?;
-    let total = disk.f_blocks.saturating_mul(disk.f_frsize);
-    let left = disk.f_bavail.saturating_mul(disk.f_frsize);
-    if left < ROOM.min(total / ROOM_PART) {
-        return Err(BlobsError::Full {
-            action: "leave room for deletions beside",
-            what: what.to_string(),
-        });
-    }
-    Ok(())
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
@@ -404,18 +318,13 @@ impl Blobs for Disk {
     }
 
     async fn start(&self, id: &UploadId) -> Result<()> {
-        if self.0.uploads.lock().len() >= UPLOADS_MAX {
-            return Err(BlobsError::TooMany);
-        }
+        self.0.make_way(id)?;
         OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(self.0.upload_path(id))
             .map_err(|error| BlobsError::io("create upload", id, error))?;
-        let upload = Arc::new(tokio::sync::Mutex::new(State {
-            hasher: Some(Hasher::sha256()),
-            sealed: false,
-        }));
+        let upload = Upload::new(self.0.counter.fetch_add(1, Ordering::Relaxed), 0);
         self.0.uploads.lock().insert(id.clone(), upload);
         Ok(())
     }
@@ -456,7 +365,7 @@ impl Blobs for Disk {
 
     async fn seal(&self, id: &UploadId, digest: &Digest) -> Result<u64> {
         let upload = self.0.upload(id)?;
-        let turn = tokio::time::timeout(TURN, upload.lock()).await;
+        let turn = tokio::time::timeout(TURN, upload.state.lock()).await;
         let mut state = turn.map_err(|_| BlobsError::Busy(id.clone()))?;
         let hasher = self.0.hasher(id, &mut state).await?;
         state.hasher = Some(hasher.clone());
