@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use mosaic_image::{Digest, digest};
+use tokio::sync::watch;
 
 pub use self::disk::Disk;
 pub use self::objects::Objects;
@@ -23,6 +24,9 @@ use crate::access::namespace;
 
 /// A client that sends nothing for so long is given up; it can go on later.
 const SILENCE: Duration = Duration::from_secs(60);
+/// The same while another request waits to add to the upload: perhaps the client's own, whose connection is lost without
+/// our knowing.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bytes on their way.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
@@ -170,6 +174,8 @@ struct Incoming<'a> {
     body: ByteStream,
     room: u64,
     most: u64,
+    /// How many other requests wait, where that is known.
+    waiting: Option<watch::Receiver<usize>>,
 }
 
 impl<'a> Incoming<'a> {
@@ -192,6 +198,7 @@ impl<'a> Incoming<'a> {
                 body,
                 room: most.saturating_sub(length),
                 most,
+                waiting: None,
             }),
         }
     }
@@ -202,8 +209,13 @@ impl<'a> Incoming<'a> {
             id: self.id.clone(),
             reason,
         };
-        let next = tokio::time::timeout(SILENCE, self.body.try_next()).await;
-        let next = next.map_err(|_| broken("nothing came for too long".into()))?;
+        let next = tokio::select! {
+            biased;
+            next = self.body.try_next() => next,
+            () = silence(self.waiting.clone()) => {
+                return Err(broken("nothing came for too long".into()));
+            }
+        };
         let next = next.map_err(|error| broken(error.to_string()))?;
         let size = next.as_ref().map_or(0, Bytes::len) as u64;
         self.room = self.room.checked_sub(size).ok_or(BlobsError::TooLarge {
@@ -211,6 +223,19 @@ impl<'a> Incoming<'a> {
             most: self.most,
         })?;
         Ok(next)
+    }
+}
+
+/// Ends when a client has been silent for too long.
+async fn silence(waiting: Option<watch::Receiver<usize>>) {
+    let wanted = async {
+        match waiting {
+            Some(mut waiting) => waiting.wait_for(|count| *count > 0).await.is_ok(),
+            None => std::future::pending().await,
+        }
+    };
+    if let Ok(true) = tokio::time::timeout(SILENCE, wanted).await {
+        tokio::time::sleep(PATIENCE).await;
     }
 }
 

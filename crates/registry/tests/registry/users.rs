@@ -360,6 +360,35 @@ async fn an_upload_that_breaks_off_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn an_upload_whose_client_is_silent_is_taken_over_by_the_next_request() {
+    let server = Server::start().await;
+    let begun = server.post("/v2/r/blobs/uploads/").await.is(202);
+    let location = begun.header("location").to_owned();
+    let mut silent = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    let head = format!("PATCH {location} HTTP/1.1\r\nhost: r\r\ncontent-length: 9\r\n\r\n");
+    silent.write_all(head.as_bytes()).await.unwrap();
+    silent.write_all(b"whole").await.unwrap();
+    // What came of it is written when it is given up.
+    let rest = [("content-range", "5-9")];
+    let go_on = || server.send("PATCH", &location, &rest, " blob");
+    loop {
+        let status = go_on().await.status.as_u16();
+        match status {
+            202 => break,
+            // The first one has not begun yet.
+            _ => assert_eq!(status, 416),
+        }
+    }
+    let digest = digest::sha256(b"whole blob");
+    server
+        .send("PUT", &with(&location, "digest", &digest), &[], "")
+        .await
+        .is(201);
+}
+
+#[tokio::test]
 async fn an_upload_is_for_one_repository_and_within_its_bounds() {
     let settings = Settings {
         blob_max: 10,

@@ -23,7 +23,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use mosaic_image::{Digest, Hasher};
@@ -35,8 +35,6 @@ use self::files::{list, read_ahead, read_piece};
 use self::uploads::{State, Upload};
 use super::{Blobs, BlobsError, ByteStream, Incoming, Result, Stat, UploadId};
 
-/// How long a request waits for another one to the same upload, whose client may be gone without our knowing.
-const TURN: Duration = Duration::from_secs(10);
 /// The algorithms that blobs are named by.
 const ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
 
@@ -133,8 +131,7 @@ impl Inner {
         body: ByteStream,
     ) -> Result<u64> {
         let upload = self.upload(id)?;
-        let turn = tokio::time::timeout(TURN, upload.state.lock()).await;
-        let mut state = turn.map_err(|_| BlobsError::Busy(id.clone()))?;
+        let mut state = upload.turn(id).await?;
         if state.sealed {
             return Err(BlobsError::NoUpload(id.clone()));
         }
@@ -149,7 +146,10 @@ impl Inner {
         let hasher = self.hasher(id, &mut state).await?;
         let length = hasher.length();
         let body = match Incoming::new(id, at, length, most, body) {
-            Ok(body) => body,
+            Ok(mut body) => {
+                body.waiting = Some(upload.waiting());
+                body
+            }
             Err(error) => {
                 state.hasher = Some(hasher);
                 return Err(error);
@@ -365,8 +365,7 @@ impl Blobs for Disk {
 
     async fn seal(&self, id: &UploadId, digest: &Digest) -> Result<u64> {
         let upload = self.0.upload(id)?;
-        let turn = tokio::time::timeout(TURN, upload.state.lock()).await;
-        let mut state = turn.map_err(|_| BlobsError::Busy(id.clone()))?;
+        let mut state = upload.turn(id).await?;
         let hasher = self.0.hasher(id, &mut state).await?;
         state.hasher = Some(hasher.clone());
         let sealed = match Hasher::new(digest.algorithm()) {

@@ -40,7 +40,7 @@ impl Inner {
                 continue;
             };
             let upload = self.uploads.lock().get(&id).cloned();
-            let busy = upload.is_some_and(|upload| upload.state.try_lock().is_err());
+            let busy = upload.is_some_and(|upload| upload.is_busy());
             if !busy && let Err(error) = self.discard(&id) {
                 tracing::warn!(%error, "the disk is full, and an idle upload cannot be removed");
             }

@@ -3,12 +3,16 @@
 use std::fs;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mosaic_image::Hasher;
+use tokio::sync::{MutexGuard, watch};
 
 use super::super::{BlobsError, Result, UploadId};
 use super::Inner;
 
+/// How long a request waits for another one to the same upload.
+const TURN: Duration = Duration::from_secs(3);
 /// The most uploads that are under way.
 const UPLOADS_MAX: usize = 10_000;
 /// The most of them in one namespace.
@@ -19,7 +23,18 @@ pub(super) struct Upload {
     /// Those that were begun later have a larger one.
     number: u64,
     /// Held by who adds to it.
-    pub(super) state: tokio::sync::Mutex<State>,
+    state: tokio::sync::Mutex<State>,
+    /// How many requests wait for that.
+    waiting: watch::Sender<usize>,
+}
+
+/// Counts as waiting until it is dropped.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 pub(super) struct State {
@@ -39,7 +54,26 @@ impl Upload {
         Arc::new(Self {
             number,
             state: state.into(),
+            waiting: watch::Sender::new(0),
         })
+    }
+
+    /// The right to add to it. Whoever has it is given up when their client is silent.
+    pub(super) async fn turn(&self, id: &UploadId) -> Result<MutexGuard<'_, State>> {
+        self.waiting.send_modify(|count| *count += 1);
+        let _waiting = Waiting(&self.waiting);
+        let turn = tokio::time::timeout(TURN, self.state.lock()).await;
+        turn.map_err(|_| BlobsError::Busy(id.clone()))
+    }
+
+    /// How many requests wait for their turn.
+    pub(super) fn waiting(&self) -> watch::Receiver<usize> {
+        self.waiting.subscribe()
+    }
+
+    /// Whether somebody adds to it.
+    pub(super) fn is_busy(&self) -> bool {
+        self.state.try_lock().is_err()
     }
 
     /// Whether it holds nothing, and nobody adds to it at the moment.
