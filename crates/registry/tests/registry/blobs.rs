@@ -239,6 +239,25 @@ async fn of_two_requests_that_add_to_an_upload_in_object_storage_one_is_refused(
 }
 
 #[tokio::test]
+async fn nothing_more_is_written_of_an_upload_that_is_cancelled() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Disk::open(directory.path()).unwrap());
+    let id = UploadId::new("r");
+    disk.start(&id).await.unwrap();
+    // Without end: it is cancelled when its first bytes are there.
+    let endless = futures::stream::repeat_with(|| Ok(Bytes::from(vec![0; 64 << 10]))).boxed();
+    let (adding, cancelled) = (disk.clone(), id.clone());
+    let adding =
+        tokio::spawn(async move { adding.append(&cancelled, None, u64::MAX, endless).await });
+    while disk.length(&id).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    disk.discard(&id).await.unwrap();
+    let error = adding.await.unwrap().unwrap_err();
+    assert!(matches!(error, BlobsError::NoUpload(_)), "{error}");
+}
+
+#[tokio::test]
 async fn a_namespace_that_begins_uploads_without_end_is_in_nobody_elses_way() {
     let directory = tempfile::tempdir().unwrap();
     let mut disk = Disk::open(directory.path()).unwrap();

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 
 use bytes::Bytes;
 use mosaic_image::Hasher;
@@ -23,6 +24,12 @@ pub(super) struct End {
 /// Hashes and writes one piece.
 fn write_piece(mut end: End, piece: Vec<Bytes>, id: &UploadId) -> Result<End> {
     check_room(rustix::fs::fstatvfs(&end.file), id)?;
+    let found = end.file.metadata();
+    let found = found.map_err(|error| BlobsError::io("look at upload", id, error))?;
+    if found.nlink() == 0 {
+        // It was cancelled meanwhile.
+        return Err(BlobsError::NoUpload(id.clone()));
+    }
     for bytes in piece {
         end.file
             .write_all(&bytes)
