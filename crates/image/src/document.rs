@@ -18,6 +18,8 @@ pub const SIZE_MAX: usize = 4 << 20;
 pub const LAYERS_MAX: usize = 1_000;
 /// The most manifests in one index.
 pub const MANIFESTS_MAX: usize = 1_000;
+/// The longest media type or artifact type, in bytes (RFC 6838, section 4.2: 127 characters each side of the slash).
+pub const TYPE_MAX: usize = 255;
 /// How deep indexes may name indexes, for those who follow them.
 pub const DEPTH_MAX: usize = 4;
 
@@ -85,6 +87,12 @@ pub enum DocumentError {
         count: usize,
         /// How many there may be.
         max: usize,
+    },
+    /// A media type or artifact type above [`TYPE_MAX`].
+    #[error("a media type of {length} bytes is longer than {TYPE_MAX}")]
+    LongType {
+        /// Its bytes.
+        length: usize,
     },
     /// A digest by an algorithm that cannot be verified.
     #[error("the manifest names content that cannot be verified: {0}")]
@@ -438,7 +446,9 @@ impl Wire {
             .chain(self.layers.iter().flatten())
             .chain(self.manifests.iter().flatten())
             .chain(&self.subject);
+        check_type(self.artifact_type.as_deref().unwrap_or_default())?;
         for descriptor in descriptors {
+            check_type(descriptor.media_type().as_ref())?;
             digest::supported(descriptor.digest().algorithm())?;
             // Signed 64 bits are what others keep sizes in.
             if i64::try_from(descriptor.size()).is_err() {
@@ -448,6 +458,14 @@ impl Wire {
             }
         }
         Ok(())
+    }
+}
+
+/// Types are kept and listed where documents are not.
+fn check_type(text: &str) -> Result<(), DocumentError> {
+    match text.len() {
+        length if length > TYPE_MAX => Err(DocumentError::LongType { length }),
+        _ => Ok(()),
     }
 }
 

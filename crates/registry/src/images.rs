@@ -73,6 +73,7 @@ impl Registry {
             at,
             after,
             limit: Some(limit),
+            ..ListOptions::default()
         };
         let page = self.0.metadata.store.list(keys::TAGS, options).await;
         let page = page.map_err(|source| MetadataError::Store {

@@ -12,6 +12,13 @@ use crate::registry::Registry;
 /// The most that one call takes away.
 const AT_MOST: usize = 10_000;
 
+/// What decides about a manifest: its record may be long.
+struct Found {
+    digest: Digest,
+    subject: Option<Digest>,
+    old: bool,
+}
+
 impl Registry {
     /// Removes the manifests of a repository that were pushed more than the grace ago, and that no tag, no index and, for
     /// referrers, no subject leads to. Returns their digests, of very many a part; their blobs go with the next collection.
@@ -24,40 +31,38 @@ impl Registry {
         // Indexes first, then the manifests that only they named.
         let mut pruned = Vec::new();
         loop {
-            let mut found: Vec<(Digest, ManifestRecord)> = Vec::new();
+            let mut found: Vec<Found> = Vec::new();
+            let mut kept: HashSet<Digest> = HashSet::new();
             metadata
                 .find(&keys::manifests(repository), |entry| {
                     let manifest = parse::<ManifestRecord>(entry)?.value;
+                    kept.extend(manifest.manifests.into_iter().map(|named| named.digest));
                     if let Some((_, digest)) = keys::parse_manifest(&entry.key) {
-                        found.push((digest, manifest));
+                        found.push(Found {
+                            digest,
+                            subject: manifest.subject,
+                            old: metadata.grace.is_over(manifest.pushed, now),
+                        });
                     }
                     Ok(None::<()>)
                 })
                 .await?;
-            let mut kept: HashSet<Digest> = found
-                .iter()
-                .flat_map(|(_, manifest)| &manifest.manifests)
-                .map(|named| named.digest.clone())
-                .collect();
             metadata
                 .find(&keys::tags(repository), |entry| {
                     kept.insert(parse::<TagRecord>(entry)?.value.digest);
                     Ok(None::<()>)
                 })
                 .await?;
-            let there: HashSet<&Digest> = found.iter().map(|(digest, _)| digest).collect();
+            let there: HashSet<&Digest> = found.iter().map(|it| &it.digest).collect();
             let room = AT_MOST.saturating_sub(pruned.len());
-            let unreachable = found.iter().filter(|(digest, manifest)| {
-                let refers = manifest
-                    .subject
-                    .as_ref()
-                    .is_some_and(|it| there.contains(it));
-                let old = metadata.grace.is_over(manifest.pushed, now);
-                old && !refers && !kept.contains(digest)
+            let unreachable = found.iter().filter(|it| {
+                let subject = it.subject.as_ref();
+                let refers = subject.is_some_and(|subject| there.contains(subject));
+                it.old && !refers && !kept.contains(&it.digest)
             });
             let unreachable = unreachable.take(room);
             let before = pruned.len();
-            for (digest, _) in unreachable {
+            for Found { digest, .. } in unreachable {
                 let goes = dry_run
                     || metadata.remove_manifest(repository, digest, false).await? == Removed::Done;
                 if goes {

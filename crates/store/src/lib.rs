@@ -68,6 +68,8 @@ pub struct ListOptions {
     pub after: Option<Arc<str>>,
     /// At most this many entries; none for all.
     pub limit: Option<usize>,
+    /// No entry more once the values have so many bytes together; none for all.
+    pub bytes: Option<usize>,
 }
 
 /// The answer to a list: entries in the order of their keys.
@@ -77,7 +79,7 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// The revision that the list shows.
     pub revision: Revision,
-    /// How many further entries there are past the limit.
+    /// How many further entries there are past the limits.
     pub remaining: u64,
 }
 

@@ -173,7 +173,15 @@ impl Store for Memory {
             .take_while(|(key, _)| key.starts_with(prefix))
             .filter_map(|(key, _)| state.entry(key, at));
         let limit = options.limit.unwrap_or(usize::MAX);
-        let page = entries.by_ref().take(limit).collect();
+        let most = options.bytes.unwrap_or(usize::MAX);
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while page.len() < limit
+            && bytes < most
+            && let Some(entry) = entries.next()
+        {
+            bytes += entry.value.len();
+            page.push(entry);
+        }
         Ok(Page {
             entries: page,
             revision: at,

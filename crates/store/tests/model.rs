@@ -228,6 +228,7 @@ async fn run(
                     at: back.map(|back| model.back(back)),
                     after: after.map(|key| KEYS[key].into()),
                     limit,
+                    ..ListOptions::default()
                 };
                 run_list(&store, &model, PREFIXES[prefix], options).await;
             }

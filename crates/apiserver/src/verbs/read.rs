@@ -208,6 +208,7 @@ async fn from_store(
         at,
         after: after.map(Into::into),
         limit: Some(STORE_PAGE),
+        ..ListOptions::default()
     };
     let mut objects = Vec::new();
     loop {

@@ -54,6 +54,27 @@ fn a_manifest_says_what_it_is_made_of() {
 }
 
 #[test]
+fn types_are_short() {
+    let set = |pointer: &str, length: usize| {
+        let mut value = manifest();
+        value["artifactType"] = "a/b".into();
+        value["subject"] = descriptor(media::OCI_MANIFEST, "subject");
+        *value.pointer_mut(pointer).unwrap() = "a".repeat(length).into();
+        parse(None, &value)
+    };
+    for pointer in [
+        "/artifactType",
+        "/config/mediaType",
+        "/layers/1/mediaType",
+        "/subject/mediaType",
+    ] {
+        set(pointer, 255).unwrap();
+        let refused = Err(DocumentError::LongType { length: 256 });
+        assert_eq!(set(pointer, 256).map(drop), refused, "{pointer}");
+    }
+}
+
+#[test]
 fn an_index_says_its_manifests() {
     let document = parse(Some(media::OCI_INDEX), &index()).unwrap();
     assert_eq!(document.kind(), DocumentKind::Index);

@@ -33,8 +33,9 @@ pub(crate) use self::remove::Removed;
 use crate::blobs::{Blobs, BlobsError};
 use crate::clock::Clock;
 
-/// How many entries are listed at once.
+/// How many entries are listed at once, and how many bytes of them: a manifest's record may have 200 kB.
 pub(crate) const PAGE: usize = 1000;
+const PAGE_BYTES: usize = 1 << 20;
 /// A write that others came before is tried so often.
 const TRIES: usize = 64;
 /// Between two looks at a blob that is being taken away, and how many of them.
@@ -173,6 +174,7 @@ impl Metadata {
                 at: None,
                 after,
                 limit: Some(page),
+                bytes: Some(PAGE_BYTES),
             };
             let page = self.store.list(prefix, options).await;
             let page = page.map_err(|source| MetadataError::Store {

@@ -273,6 +273,13 @@ async fn manifests_that_cannot_be_are_refused_and_leave_nothing() {
     let mut long = manifest(b"{}", &[]);
     long["annotations"] = json!({ "long": "x".repeat(4 << 20) });
     put(long).await.fails(413, "SIZE_INVALID");
+    // Types are in the records of manifests, tags and referrers.
+    for pointer in ["/artifactType", "/config/mediaType"] {
+        let mut long = manifest(b"{}", &[]);
+        long["artifactType"] = json!("");
+        *long.pointer_mut(pointer).unwrap() = json!("x".repeat(1 << 20));
+        put(long).await.fails(400, "MANIFEST_INVALID");
+    }
     let kind = [("content-type", media::OCI_MANIFEST)];
     let path = "/v2/r/manifests/bad";
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));

@@ -312,6 +312,8 @@ impl Store for Etcd {
             return Err(StoreError::Compacted { asked: 0, oldest });
         }
         let limit = options.limit.unwrap_or(usize::MAX);
+        let most = options.bytes.unwrap_or(usize::MAX);
+        let mut whole = 0;
         let end = prefix_end(&inner.key(prefix));
         let first = list_start(prefix, options.after.as_deref());
         let mut start = inner.key(&first);
@@ -353,24 +355,28 @@ impl Store for Etcd {
             }
             let in_range = u64::try_from(answer.count()).unwrap_or(0);
             let kvs = answer.take_kvs();
-            let got = kvs.len();
-            let mut bytes = 0;
+            let (mut bytes, mut taken) = (0, 0);
             for kv in kvs {
+                if whole >= most {
+                    break;
+                }
+                taken += 1;
+                whole += kv.value().len();
                 bytes += kv.key().len() + kv.value().len();
                 start.clear();
                 start.extend_from_slice(kv.key());
                 start.push(0);
                 entries.push(inner.entry(kv)?);
             }
-            let remaining = in_range.saturating_sub(got as u64);
-            if remaining == 0 || entries.len() >= limit {
+            let remaining = in_range.saturating_sub(taken as u64);
+            if remaining == 0 || entries.len() >= limit || whole >= most {
                 return Ok(Page {
                     entries,
                     revision: revision(at),
                     remaining,
                 });
             }
-            if let Some(average) = bytes.checked_div(got) {
+            if let Some(average) = bytes.checked_div(taken) {
                 part = (PART_BYTES / average.max(1)).clamp(1, PART_ENTRIES_MAX);
             }
         }

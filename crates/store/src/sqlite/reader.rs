@@ -222,18 +222,22 @@ fn list(
         remaining: 0,
     };
     let limit = options.limit.unwrap_or(usize::MAX);
+    let most = options.bytes.unwrap_or(usize::MAX);
+    let mut bytes = 0;
     let mut values = transaction.prepare_cached(VALUE).map_err(internal)?;
     let mut take = |key: &[u8], revision: Revision| -> Result<()> {
-        if page.entries.len() >= limit {
+        if page.entries.len() >= limit || bytes >= most {
             page.remaining += 1;
             return Ok(());
         }
         let value = value_of(&mut values, revision).map_err(internal)?;
+        let value = value.ok_or_else(|| {
+            StoreError::Internal(format!("the row of revision {revision} is missing"))
+        })?;
+        bytes += value.len();
         page.entries.push(Entry {
             key: key_from_bytes(key.to_vec())?,
-            value: value.ok_or_else(|| {
-                StoreError::Internal(format!("the row of revision {revision} is missing"))
-            })?,
+            value,
             revision,
         });
         Ok(())

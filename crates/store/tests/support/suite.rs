@@ -106,6 +106,7 @@ pub async fn lists_are_ordered_and_can_be_paged(store: Subject) {
         at: Some(all.revision),
         after: after.map(Into::into),
         limit: Some(limit),
+        ..ListOptions::default()
     };
     let first = store.list("/a/", page(None, 3)).await.unwrap();
     assert_eq!(keys(&first), ["/a/a", "/a/b", "/a/c"]);
@@ -125,6 +126,15 @@ pub async fn lists_are_ordered_and_can_be_paged(store: Subject) {
     assert_eq!((none.entries.len(), none.remaining), (0, 4));
     let before = store.list("/a/", page(Some("/"), 9)).await.unwrap();
     assert_eq!(before.entries.len(), 4);
+    // Keys are their values, of four bytes each.
+    let few = |bytes| ListOptions {
+        bytes: Some(bytes),
+        ..page(None, 9)
+    };
+    let begun = store.list("/a/", few(5)).await.unwrap();
+    assert_eq!((keys(&begun), begun.remaining), (vec!["/a/a", "/a/b"], 2));
+    let reached = store.list("/a/", few(4)).await.unwrap();
+    assert_eq!((keys(&reached), reached.remaining), (vec!["/a/a"], 3));
     let past = store.list("/a/", page(Some("/a/zz"), 9)).await.unwrap();
     assert_eq!((past.entries.len(), past.remaining), (0, 0));
     assert_eq!(list(&store, "").await.entries.len(), 6);
