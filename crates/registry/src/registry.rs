@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mosaic_store::Store;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::access::{Access, Owner};
 use crate::blobs::Blobs;
@@ -14,6 +14,7 @@ use crate::clock::System;
 use crate::collect::{Collector, Report};
 use crate::metadata::{Grace, Metadata, MetadataError};
 use crate::mirror::Mirrors;
+use crate::server::Rooms;
 
 /// Settings of a registry.
 #[derive(Debug, Clone)]
@@ -53,12 +54,9 @@ pub(crate) struct Parts {
     /// Namespaces that have nothing of an earlier one of their name.
     pub(crate) settled: Mutex<HashMap<String, Owner>>,
     pub(crate) clear_wanted: Notify,
-    /// Room for manifests that are being read, in bytes.
-    pub(crate) manifest_room: Semaphore,
+    /// Room for manifests that are being read.
+    pub(crate) manifest_rooms: Rooms,
 }
-
-/// Bytes of manifests that are read at once.
-const MANIFEST_ROOM: usize = 16 << 20;
 
 impl Registry {
     /// A registry that keeps its records in a store, its bytes in blobs, and asks `access` who may do what.
@@ -80,7 +78,7 @@ impl Registry {
             collector,
             settled: Mutex::default(),
             clear_wanted: Notify::new(),
-            manifest_room: Semaphore::new(MANIFEST_ROOM),
+            manifest_rooms: Rooms::default(),
         }))
     }
 

@@ -9,8 +9,10 @@ use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use tokio::time::Instant;
 
 use super::error::{ApiError, Code};
+use super::room::{Place, Rooms, SMALL};
 use crate::blobs::ByteStream;
 
 /// The body of an answer.
@@ -60,31 +62,48 @@ pub(crate) fn incoming(body: impl RequestBody) -> ByteStream {
         .boxed()
 }
 
-/// How long the body of a manifest may take. It holds room that others wait for.
+/// How long the body of a manifest may take in all, and how long nothing may come of it. It holds room that others of its
+/// namespace wait for.
 const MANIFEST_TIME: Duration = Duration::from_secs(60);
+const MANIFEST_SILENCE: Duration = Duration::from_secs(10);
 
-/// A whole body of at most `most` bytes.
-pub(crate) async fn collect(body: ByteStream, most: usize) -> Result<Bytes, ApiError> {
-    let collected = tokio::time::timeout(MANIFEST_TIME, collect_all(body, most)).await;
-    collected.unwrap_or_else(|_| {
+/// A whole manifest of at most `most` bytes, and its place among those of its namespace.
+pub(super) async fn collect(
+    mut body: ByteStream,
+    most: usize,
+    rooms: &Rooms,
+    namespace: &str,
+) -> Result<(Bytes, Vec<Place>), ApiError> {
+    let late = |_| {
         let message = "the manifest did not come in time";
         let status = StatusCode::REQUEST_TIMEOUT;
-        Err(ApiError::new(status, Code::ManifestInvalid, message))
-    })
-}
-
-async fn collect_all(mut body: ByteStream, most: usize) -> Result<Bytes, ApiError> {
-    let mut whole = BytesMut::new();
-    while let Some(bytes) = body.next().await {
+        ApiError::new(status, Code::ManifestInvalid, message)
+    };
+    let (mut whole, mut places) = (BytesMut::new(), Vec::new());
+    // Waiting for room is not the client's fault.
+    let mut left = MANIFEST_TIME;
+    loop {
+        let asked = Instant::now();
+        let next = tokio::time::timeout(left.min(MANIFEST_SILENCE), body.next());
+        let Some(bytes) = next.await.map_err(late)? else {
+            return Ok((whole.freeze(), places));
+        };
+        left = left.saturating_sub(asked.elapsed());
         let bytes = bytes.map_err(|error| ApiError::bad(Code::ManifestInvalid, error))?;
-        if whole.len() + bytes.len() > most {
+        let length = whole.len() + bytes.len();
+        if length > most {
             return Err(ApiError::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 Code::SizeInvalid,
                 format_args!("a manifest is longer than {most} bytes"),
             ));
         }
+        if places.is_empty() {
+            places.push(rooms.small.enter(namespace).await);
+        }
+        if length > SMALL && places.len() == 1 {
+            places.push(rooms.large.enter(namespace).await);
+        }
         whole.extend_from_slice(&bytes);
     }
-    Ok(whole.freeze())
 }

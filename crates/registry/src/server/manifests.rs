@@ -93,11 +93,8 @@ impl Call<'_> {
 
     pub(super) async fn put_manifest(&self, reference: Reference, body: ByteStream) -> Answer {
         self.refuse_mirror()?;
-        let announced = self.header(header::CONTENT_LENGTH);
-        let announced = announced.and_then(|length| length.parse().ok());
-        let room = announced.unwrap_or(SIZE_MAX).min(SIZE_MAX) as u32;
-        let room = self.registry.0.manifest_room.acquire_many(room).await;
-        let bytes = collect(body, SIZE_MAX).await?;
+        let rooms = &self.registry.0.manifest_rooms;
+        let (bytes, places) = collect(body, SIZE_MAX, rooms, namespace(self.repository)).await?;
         let document = Document::parse(self.header(header::CONTENT_TYPE), bytes)?;
         let (digest, tags) = self.pushed_as(reference, &document)?;
         let record = self.registry.record(self.repository, &document).await?;
@@ -131,7 +128,7 @@ impl Call<'_> {
             };
             metadata.commit(commit, &readable).await?;
         }
-        drop(room);
+        drop(places);
         let mut response = answer(StatusCode::CREATED, empty());
         let location = self.location(format_args!("manifests/{digest}"));
         set(&mut response, header::LOCATION, &location);

@@ -9,6 +9,7 @@ mod body;
 mod error;
 mod lists;
 mod manifests;
+mod room;
 mod route;
 mod uploads;
 
@@ -20,6 +21,7 @@ pub(crate) use self::body::{answer, full};
 use self::body::{empty, incoming, stream};
 pub(crate) use self::error::{ApiError, Code};
 pub(crate) use self::manifests::{STALE, referrer};
+pub(crate) use self::room::Rooms;
 use self::route::{Resource, Route, route};
 use crate::access::{Action, Decision, Identity, Owner, namespace};
 use crate::blobs::ByteStream;

@@ -329,6 +329,41 @@ async fn manifests_that_cannot_be_are_refused_and_leave_nothing() {
 }
 
 #[tokio::test]
+async fn who_announces_a_manifest_and_sends_none_is_in_nobodys_way() {
+    use futures::stream::FuturesUnordered;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    let server = Server::start().await;
+    server.blob("r/app", b"{}").await;
+    let waiting = |repository: &str, sent: usize| {
+        let first = Ok::<_, std::io::Error>(Frame::data(vec![b' '; sent].into()));
+        let body = futures::stream::iter([first]).chain(futures::stream::pending());
+        let request = http::Request::put(format!("/v2/{repository}/manifests/waits"))
+            .header("content-type", media::OCI_MANIFEST)
+            .header("content-length", 4 << 20)
+            .body(StreamBody::new(body));
+        let registry = server.registry.clone();
+        async move {
+            let who = Identity::anonymous();
+            registry.handle(request.unwrap(), &who).await.status()
+        }
+    };
+    let mut idle: FuturesUnordered<_> = (0..40).map(|_| waiting("r/app", 1)).collect();
+    idle.extend((0..3).map(|_| waiting("other/app", 1 << 20)));
+    assert!(futures::poll!(idle.next()).is_pending());
+    let mut large = manifest(b"{}", &[]);
+    large["annotations"] = json!({ "large": "x".repeat(1 << 20) });
+    for (tag, manifest) in [("small", manifest(b"{}", &[])), ("large", large)] {
+        tokio::select! {
+            put = server.put_manifest("r/app", tag, &manifest) => drop(put.is(201)),
+            status = idle.next() => panic!("{status:?} came first"),
+        }
+    }
+    // They are given up in the end.
+    assert_eq!(idle.next().await.unwrap(), 408);
+}
+
+#[tokio::test]
 async fn an_upload_that_breaks_off_goes_on_where_it_was() {
     let server = Server::start().await;
     let begun = server.post("/v2/r/blobs/uploads/").await.is(202);
