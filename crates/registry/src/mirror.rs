@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Nothing is ever pushed to an upstream, and nothing is pushed into a mirror. Only blobs are fetched that a manifest
-//! of the repository names, which says how large they are.
+//! of the repository names, which says how large they are. A repository of a mirror has the blobs that were fetched for it.
 
 use std::collections::HashMap;
 use std::io;
@@ -231,24 +231,22 @@ impl Call<'_> {
             return Ok(None);
         };
         let metadata = &self.registry.0.metadata;
-        let kept = metadata.touch(digest).await?.is_some();
-        if kept && metadata.has(self.repository, digest, None).await? {
+        let kept = metadata.touch(digest).await?;
+        if kept.is_some() && metadata.has(self.repository, digest, None).await? {
             return Ok(None);
         }
         let Some(named) = self.named(digest).await? else {
             return Ok(None);
         };
-        if kept {
-            // Another mirror, or a push, brought it. That a manifest here names it is enough to have it.
-            metadata.link(self.repository, digest).await?;
-            return Ok(None);
-        }
         if self.is_head() {
-            return Ok(Some(self.whole(
-                digest,
-                named.size,
-                crate::server::full(""),
-            )));
+            let nothing = crate::server::full("");
+            return Ok(Some(self.whole(digest, named.size, nothing)));
+        }
+        // Another mirror, or a push, brought it. An upstream's manifest may name what it never had, so that gives no right
+        // to it: it is for those who may read it where it is. The others get what the upstream has.
+        let readable = |repository: &str| self.may(Action::Pull, repository);
+        if kept == Some(named.size) && metadata.discover(digest, &readable).await? {
+            return self.send_blob(digest).await;
         }
         let reference = Reference::Digest(digest.clone());
         let name = self.upstream_name(&mirror, &upstream, &reference)?;

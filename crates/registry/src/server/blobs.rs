@@ -71,7 +71,7 @@ impl Call<'_> {
     }
 
     /// The bytes, or the part of them that is asked for; none if there are none.
-    pub(super) async fn send_blob(
+    pub(crate) async fn send_blob(
         &self,
         digest: &Digest,
     ) -> Result<Option<Response<Body>>, ApiError> {

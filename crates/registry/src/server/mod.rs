@@ -58,7 +58,7 @@ impl Call<'_> {
         self.head.method == Method::HEAD
     }
 
-    fn may(&self, action: Action, repository: &str) -> bool {
+    pub(crate) fn may(&self, action: Action, repository: &str) -> bool {
         let decision = self.registry.0.access.may(self.who, action, repository);
         decision == Decision::Allow && self.registry.is_settled(repository)
     }

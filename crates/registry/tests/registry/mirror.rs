@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use mosaic_image::document::Descriptor;
 use mosaic_image::place::{As, Body, Hold, Listed, Place, PlaceError};
 use mosaic_image::{Digest, Document, Name, digest, media};
-use mosaic_registry::{Identity, Mirror};
+use mosaic_registry::{Access, Action, Decision, Identity, Mirror, Settings};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -80,7 +80,11 @@ impl Place for Upstream {
     async fn read(&self, _: &Name, descriptor: &Descriptor) -> Result<Body, PlaceError> {
         self.read.fetch_add(1, Ordering::Relaxed);
         self.reach("a blob")?;
-        let blob = self.blobs.lock().get(descriptor.digest()).unwrap().clone();
+        let blob = self.blobs.lock().get(descriptor.digest()).cloned();
+        let blob = blob.ok_or_else(|| PlaceError::NotFound {
+            what: descriptor.digest().to_string(),
+            place: self.describe(),
+        })?;
         let (first, second) = blob.split_at(blob.len() / 2);
         let first = Bytes::copy_from_slice(first);
         let second = Bytes::copy_from_slice(second);
@@ -131,14 +135,44 @@ impl Place for Upstream {
 
 async fn mirror(upstream: &Arc<Upstream>, expiry: Duration) -> Server {
     let server = Server::start().await;
-    server.registry.set_mirrors(vec![Mirror {
-        prefix: "hub".into(),
+    server
+        .registry
+        .set_mirrors(vec![as_mirror("hub", upstream, expiry)]);
+    server
+}
+
+fn as_mirror(prefix: &str, upstream: &Arc<Upstream>, expiry: Duration) -> Mirror {
+    Mirror {
+        prefix: prefix.into(),
         registry: "upstream.example:5000".into(),
         within: "library/".into(),
         place: upstream.clone(),
         expiry,
-    }]);
-    server
+    }
+}
+
+/// Everybody may do everything, but strangers only pull, and only from mirrors.
+struct Strangers;
+
+impl Access for Strangers {
+    fn authenticate(&self, head: &http::request::Parts) -> Result<Identity, String> {
+        let name = match head.headers.contains_key("x-stranger") {
+            true => "stranger",
+            false => "owner",
+        };
+        Ok(Identity {
+            name: Some(name.into()),
+            groups: Arc::new([]),
+        })
+    }
+
+    fn may(&self, who: &Identity, action: Action, repository: &str) -> Decision {
+        let mirrored = repository.starts_with("hub/") && action == Action::Pull;
+        match mirrored || who.name.as_deref() == Some("owner") {
+            true => Decision::Allow,
+            false => Decision::Deny("it is not theirs".into()),
+        }
+    }
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -271,4 +305,46 @@ async fn a_blob_that_is_not_what_it_should_be_is_not_kept() {
         server.send("GET", &path, &part, "").await.is(206).body,
         "la"
     );
+}
+
+#[tokio::test]
+async fn a_manifest_of_an_upstream_opens_nothing_that_the_upstream_has_not() {
+    let upstream = Arc::new(Upstream::default());
+    let server = Server::start_with(Settings::default(), Arc::new(Strangers)).await;
+    server
+        .registry
+        .set_mirrors(vec![as_mirror("hub", &upstream, HOUR)]);
+    let (_, private) = server.image("private/app", "v1", b"secret").await;
+    let layer = digest::sha256(b"secret");
+    upstream.image("v1", b"secret");
+    // It has the manifest, which names them, and not the blobs.
+    upstream.blobs.lock().clear();
+    let mut image = manifest(b"{}", &[b"secret"]);
+    image["layers"][0]["digest"] = private.to_string().into();
+    image["layers"][0]["size"] = 1.into();
+    upstream.tags.lock().insert("v2".into(), image);
+    let stranger = [("x-stranger", "")];
+    for tag in ["v1", "v2"] {
+        let path = format!("/v2/hub/app/manifests/{tag}");
+        server.send("GET", &path, &stranger, "").await.is(200);
+    }
+    for secret in [&layer, &private] {
+        let path = format!("/v2/hub/app/blobs/{secret}");
+        let part = [stranger[0], ("range", "bytes=0-")];
+        let got = server.send("GET", &path, &part, "").await;
+        got.fails(503, "UNAVAILABLE");
+        assert!(upstream.read.swap(0, Ordering::Relaxed) > 0);
+    }
+    // Who may read it anyway need not wait for the upstream, and opens it to nobody.
+    let path = format!("/v2/hub/app/blobs/{layer}");
+    assert_eq!(server.get(&path).await.is(200).body, "secret");
+    assert_eq!(upstream.read.load(Ordering::Relaxed), 0);
+    let part = [stranger[0], ("range", "bytes=0-")];
+    let got = server.send("GET", &path, &part, "").await;
+    got.fails(503, "UNAVAILABLE");
+    // The upstream has it too.
+    let bytes = b"secret".to_vec();
+    upstream.blobs.lock().insert(layer, bytes);
+    let got = server.send("GET", &path, &stranger, "").await.is(200);
+    assert_eq!(got.body, "secret");
 }
