@@ -22,6 +22,7 @@ mod interleave;
 mod metadata;
 pub mod mirror;
 mod prune;
+mod quota;
 mod registry;
 pub mod serve;
 mod server;

@@ -207,6 +207,8 @@ impl Call<'_> {
             Reference::Digest(digest) => (digest, None),
             Reference::Tag(tag) => (document.digest(), Some(tag.as_str())),
         };
+        let admitted = self.registry.admit(self.repository, digest, &record);
+        let _turn = admitted.await?;
         let source = Source::Bytes(document.bytes());
         metadata.keep(digest, record.size, source, None).await?;
         let commit = Commit {

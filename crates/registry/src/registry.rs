@@ -14,6 +14,7 @@ use crate::clock::System;
 use crate::collect::{Collector, Report};
 use crate::metadata::{Grace, Metadata, MetadataError};
 use crate::mirror::Mirrors;
+use crate::quota::Pushes;
 use crate::server::Rooms;
 
 /// Settings of a registry.
@@ -54,6 +55,7 @@ pub(crate) struct Parts {
     /// Namespaces that have nothing of an earlier one of their name.
     pub(crate) settled: Mutex<HashMap<String, Owner>>,
     pub(crate) clear_wanted: Notify,
+    pub(crate) pushes: Pushes,
     /// Room for manifests that are being read.
     pub(crate) manifest_rooms: Rooms,
 }
@@ -78,6 +80,7 @@ impl Registry {
             collector,
             settled: Mutex::default(),
             clear_wanted: Notify::new(),
+            pushes: Pushes::default(),
             manifest_rooms: Rooms::default(),
         }))
     }

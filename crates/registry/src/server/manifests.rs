@@ -1,6 +1,6 @@
 //! Pulling, pushing and deleting manifests (distribution-spec: end-3, end-7, end-9).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use mosaic_image::document::{DEPTH_MAX, SIZE_MAX};
@@ -14,7 +14,7 @@ use super::{Answer, CONTENT_DIGEST, Call, set};
 use crate::access::{Action, namespace};
 use crate::blobs::ByteStream;
 use crate::metadata::record::{self, ManifestRecord, ReferrerRecord, TagRecord};
-use crate::metadata::{Commit, MetadataError, Removed, Source, Stored, keys, parse};
+use crate::metadata::{Commit, Removed, Source, Stored};
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
@@ -99,14 +99,8 @@ impl Call<'_> {
         let (digest, tags) = self.pushed_as(reference, &document)?;
         let record = self.registry.record(self.repository, &document).await?;
         let referrer = referrer(&document)?;
-        if let Some(limit) = self.registry.0.access.quota(namespace(self.repository)) {
-            let new = record
-                .blobs
-                .iter()
-                .map(|blob| (blob.digest.clone(), blob.size));
-            let new: Vec<_> = new.chain([(digest.clone(), record.size)]).collect();
-            self.check_quota(limit, &new).await?;
-        }
+        let admitted = self.registry.admit(self.repository, &digest, &record);
+        let turn = admitted.await?;
         let source = Source::Bytes(document.bytes());
         let metadata = &self.registry.0.metadata;
         metadata.keep(&digest, record.size, source, None).await?;
@@ -127,6 +121,9 @@ impl Call<'_> {
                 lazy: false,
             };
             metadata.commit(commit, &readable).await?;
+        }
+        if let Some(turn) = turn {
+            turn.end(&record);
         }
         drop(places);
         let mut response = answer(StatusCode::CREATED, empty());
@@ -195,59 +192,9 @@ impl Call<'_> {
             Removed::Tagged => Err(self.manifest_unknown(digest)),
         }
     }
-
-    /// Refuses what would make the images of the namespace larger than its limit. Each blob counts once.
-    pub(super) async fn check_quota(
-        &self,
-        limit: u64,
-        new: &[(Digest, u64)],
-    ) -> Result<(), ApiError> {
-        let namespace = namespace(self.repository);
-        let used = self.registry.used(namespace, new).await?;
-        // Without anything new, the question is whether there is room for anything at all. What adds nothing is no reason to
-        // refuse a tag, also where the limit was lowered since.
-        let over = used > limit || (new.is_empty() && used == limit);
-        if over && (new.is_empty() || used > self.registry.used(namespace, &[]).await?) {
-            let message = format!(
-                "the images of namespace {namespace} would have {used} bytes; its quota allows {limit}"
-            );
-            return Err(ApiError::new(StatusCode::FORBIDDEN, Code::Denied, message));
-        }
-        Ok(())
-    }
 }
 
 impl crate::registry::Registry {
-    /// The bytes that the images of a namespace and something new have together.
-    pub(crate) async fn used(
-        &self,
-        wanted: &str,
-        new: &[(Digest, u64)],
-    ) -> Result<u64, MetadataError> {
-        let mut sizes: HashMap<Digest, u64> = new.iter().cloned().collect();
-        // Those of namespace `default` have no slash, so they are anywhere in the list.
-        let prefix = match wanted {
-            "default" => keys::MANIFESTS.to_owned(),
-            namespace => format!("{}{namespace}/", keys::MANIFESTS),
-        };
-        let count = |entry: &mosaic_store::Entry| {
-            let Some((repository, digest)) = keys::parse_manifest(&entry.key) else {
-                return Ok(None::<()>);
-            };
-            if namespace(repository) == wanted {
-                let manifest = parse::<ManifestRecord>(entry)?.value;
-                sizes.insert(digest, manifest.size);
-                let blobs = manifest.blobs.into_iter();
-                sizes.extend(blobs.map(|blob| (blob.digest, blob.size)));
-            }
-            Ok(None)
-        };
-        self.0.metadata.find(&prefix, count).await?;
-        Ok(sizes
-            .values()
-            .fold(0, |sum: u64, size| sum.saturating_add(*size)))
-    }
-
     /// What is remembered of a document in a repository.
     pub(crate) async fn record(
         &self,

@@ -7,7 +7,7 @@ use super::body::{Body, answer, empty};
 use super::error::{ApiError, Code};
 use super::route::content_range;
 use super::{Answer, CONTENT_DIGEST, Call, method_not_allowed, set};
-use crate::access::{Action, namespace};
+use crate::access::Action;
 use crate::blobs::{BlobsError, ByteStream, UploadId};
 use crate::metadata::Source;
 
@@ -30,9 +30,7 @@ impl Call<'_> {
         }
         let expected = self.query("digest");
         let expected = expected.as_deref().map(digest::parse).transpose()?;
-        if let Some(limit) = self.registry.0.access.quota(namespace(self.repository)) {
-            self.check_quota(limit, &[]).await?;
-        }
+        self.registry.check_room(self.repository).await?;
         let id = UploadId::new(self.repository);
         self.blobs().start(&id).await?;
         let Some(expected) = expected else {
@@ -113,7 +111,10 @@ impl Call<'_> {
                 (Some(first), most.min(last + 1))
             }
         };
-        let appended = self.blobs().append(id, at, most, body).await;
+        let appended = self
+            .registry
+            .append(self.repository, id, at, most, body)
+            .await?;
         if let (Some(first), Ok(reached)) = (at, &appended)
             && *reached < most
             && length.is_none()
@@ -165,6 +166,7 @@ impl Call<'_> {
             }
             return Err(error.into());
         }
+        self.registry.uploaded(self.repository, id, digest, size);
         self.blobs().discard(id).await?;
         Ok(self.created(digest))
     }

@@ -11,6 +11,7 @@ mod blobs;
 mod common;
 mod conformance;
 mod full_disk;
+mod limits;
 mod mirror;
 mod namespaces;
 mod users;

@@ -60,12 +60,12 @@ impl Access for Owners {
     }
 }
 
-async fn owned() -> Server {
+pub(super) async fn owned() -> Server {
     let access = Arc::new(Owners { quota: Some(1000) });
     Server::start_with(Settings::default(), access).await
 }
 
-fn bearer(name: &str) -> String {
+pub(super) fn bearer(name: &str) -> String {
     format!("Bearer {name}")
 }
 
@@ -219,37 +219,6 @@ async fn a_blob_of_another_repository_is_there_for_those_who_may_read_it() {
 }
 
 #[tokio::test]
-async fn a_namespace_has_as_many_bytes_as_it_may() {
-    let server = owned().await;
-    let small = bearer("small");
-    let small = [("authorization", small.as_str())];
-    let kind = [small[0], ("content-type", media::OCI_MANIFEST)];
-    let layer = [7; 300];
-    let more = [8; 300];
-    for bytes in [&layer[..], &more[..], b"{}"] {
-        let path = format!(
-            "/v2/small/app/blobs/uploads/?digest={}",
-            digest::sha256(bytes)
-        );
-        server
-            .send("POST", &path, &small, bytes.to_vec())
-            .await
-            .is(201);
-    }
-    let first = manifest(b"{}", &[&layer]).to_string();
-    let path = "/v2/small/app/manifests/first";
-    server.send("PUT", path, &kind, first.clone()).await.is(201);
-    // The same once more is nothing new, also under another name.
-    let path = "/v2/small/other/manifests/first";
-    server.send("PUT", path, &kind, first).await.is(201);
-    let second = manifest(b"{}", &[&layer, &more]).to_string();
-    let path = "/v2/small/app/manifests/second";
-    let refused = server.send("PUT", path, &kind, second).await;
-    refused.fails(403, "DENIED");
-    server.send("GET", path, &small, "").await.is(404);
-}
-
-#[tokio::test]
 async fn manifests_that_cannot_be_are_refused_and_leave_nothing() {
     let server = Server::start().await;
     server.blob("r", b"{}").await;
@@ -326,41 +295,6 @@ async fn manifests_that_cannot_be_are_refused_and_leave_nothing() {
     assert_eq!(depth, 4);
     let list = server.get("/v2/r/tags/list").await.is(200).json();
     assert_eq!(list["tags"], json!([]));
-}
-
-#[tokio::test]
-async fn who_announces_a_manifest_and_sends_none_is_in_nobodys_way() {
-    use futures::stream::FuturesUnordered;
-    use http_body_util::StreamBody;
-    use hyper::body::Frame;
-    let server = Server::start().await;
-    server.blob("r/app", b"{}").await;
-    let waiting = |repository: &str, sent: usize| {
-        let first = Ok::<_, std::io::Error>(Frame::data(vec![b' '; sent].into()));
-        let body = futures::stream::iter([first]).chain(futures::stream::pending());
-        let request = http::Request::put(format!("/v2/{repository}/manifests/waits"))
-            .header("content-type", media::OCI_MANIFEST)
-            .header("content-length", 4 << 20)
-            .body(StreamBody::new(body));
-        let registry = server.registry.clone();
-        async move {
-            let who = Identity::anonymous();
-            registry.handle(request.unwrap(), &who).await.status()
-        }
-    };
-    let mut idle: FuturesUnordered<_> = (0..40).map(|_| waiting("r/app", 1)).collect();
-    idle.extend((0..3).map(|_| waiting("other/app", 1 << 20)));
-    assert!(futures::poll!(idle.next()).is_pending());
-    let mut large = manifest(b"{}", &[]);
-    large["annotations"] = json!({ "large": "x".repeat(1 << 20) });
-    for (tag, manifest) in [("small", manifest(b"{}", &[])), ("large", large)] {
-        tokio::select! {
-            put = server.put_manifest("r/app", tag, &manifest) => drop(put.is(201)),
-            status = idle.next() => panic!("{status:?} came first"),
-        }
-    }
-    // They are given up in the end.
-    assert_eq!(idle.next().await.unwrap(), 408);
 }
 
 #[tokio::test]
