@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use mosaic_image::{Descriptor, Digest, Document, digest};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey};
 use serde::Deserialize;
@@ -28,8 +28,9 @@ pub const ANNOTATION: &str = "dev.cosignproject.cosign/signature";
 const PAYLOAD_TYPE: &str = "cosign container image signature";
 /// The most bytes of a payload.
 const PAYLOAD_MAX: u64 = 64 << 10;
-/// The most signatures that are looked at.
-const SIGNATURES_MAX: usize = 100;
+/// The most payloads of one signature manifest, and the most manifests of one image, that are looked at.
+const PAYLOADS_MAX: usize = 100;
+const SIGNATURES_MAX: usize = 1_000;
 
 /// Why a key is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -178,15 +179,17 @@ impl Registry {
             found.push(tag.value.digest);
         }
         let prefix = keys::referrers(repository, image);
-        let mut entries = metadata.entries(&prefix, None, PAGE).take(PAGE);
-        while let Some(entry) = entries.try_next().await? {
+        // All of them: other referrers must not put a signature out of sight.
+        let mut entries = metadata.entries(&prefix, None, PAGE);
+        while found.len() < SIGNATURES_MAX
+            && let Some(entry) = entries.try_next().await?
+        {
             let referrer = parse::<ReferrerRecord>(&entry)?.value;
             if referrer.artifact_type.as_deref() == Some(ARTIFACT) {
                 let parsed = keys::parse_referrer(&entry.key);
                 found.extend(parsed.map(|(_, _, digest)| digest));
             }
         }
-        found.truncate(SIGNATURES_MAX);
         Ok(found)
     }
 
@@ -210,7 +213,7 @@ impl Registry {
         let Ok(document) = Document::parse(Some(&media_type), bytes) else {
             return Ok(false);
         };
-        for layer in document.layers().iter().take(SIGNATURES_MAX) {
+        for layer in document.layers().iter().take(PAYLOADS_MAX) {
             let Some(text) = annotation(layer) else {
                 continue;
             };
@@ -305,6 +308,40 @@ mod tests {
             &key
         ));
         assert!(!is_signature(&signed, "no base64", &image(), &key));
+    }
+
+    #[tokio::test]
+    async fn other_referrers_put_no_signature_out_of_sight() {
+        use mosaic_store::{Expect, Memory};
+
+        use crate::{AllowAll, Disk, Settings};
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Disk::open(directory.path()).unwrap());
+        let store = Arc::new(Memory::new());
+        let registry = Registry::new(store, disk, Arc::new(AllowAll), Settings::default());
+        let mut digests: Vec<Digest> = (0..=PAGE)
+            .map(|number| digest::sha256(&number.to_be_bytes()))
+            .collect();
+        digests.sort_by_key(ToString::to_string);
+        let last = digests.last().unwrap();
+        for digest in &digests {
+            let kind = if digest == last {
+                ARTIFACT
+            } else {
+                "other/kind"
+            };
+            let referrer = ReferrerRecord {
+                media_type: mosaic_image::media::OCI_MANIFEST.into(),
+                size: 1,
+                artifact_type: Some(kind.into()),
+                annotations: std::collections::BTreeMap::new(),
+            };
+            let key = keys::referrer("r", &image(), digest);
+            let put = registry.0.metadata.put(&key, Expect::Absent, &referrer);
+            assert!(put.await.unwrap());
+        }
+        let found = registry.signatures("r", &image()).await.unwrap();
+        assert_eq!(found, std::slice::from_ref(last));
     }
 
     #[test]

@@ -120,7 +120,9 @@ impl Call<'_> {
             if filter.is_some() && filter != referrer.artifact_type {
                 continue;
             }
-            if shown.len() >= n || bytes + entry.value.len() > REFERRERS_BYTES {
+            // One is always shown: a list that is empty is at its end.
+            let full = bytes + entry.value.len() > REFERRERS_BYTES && !shown.is_empty();
+            if shown.len() >= n || full {
                 more = true;
                 break;
             }
@@ -199,5 +201,59 @@ impl Registry {
             );
         }
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use http::Request;
+    use http_body_util::{BodyExt, Empty};
+    use mosaic_image::digest;
+    use mosaic_store::{Expect, Memory};
+
+    use super::*;
+    use crate::{AllowAll, Disk, Settings};
+
+    #[tokio::test]
+    async fn a_referrer_that_is_longer_than_a_page_hides_no_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Disk::open(directory.path()).unwrap());
+        let store = Arc::new(Memory::new());
+        let registry = Registry::new(store, disk, Arc::new(AllowAll), Settings::default());
+        let subject = digest::sha256(b"subject");
+        let mut digests: Vec<Digest> = (0..3u8).map(|n| digest::sha256(&[n])).collect();
+        digests.sort_by_key(ToString::to_string);
+        for (number, digest) in digests.iter().enumerate() {
+            let length = if number == 0 { 3 << 20 } else { 3 };
+            let referrer = ReferrerRecord {
+                media_type: media::OCI_MANIFEST.into(),
+                size: 1,
+                artifact_type: Some("a".repeat(length)),
+                annotations: BTreeMap::new(),
+            };
+            let key = keys::referrer("r", &subject, digest);
+            let put = registry.0.metadata.put(&key, Expect::Absent, &referrer);
+            assert!(put.await.unwrap());
+        }
+        let mut path = format!("/v2/r/referrers/{subject}");
+        let mut shown = Vec::new();
+        loop {
+            let request = Request::get(&path).body(Empty::<bytes::Bytes>::new());
+            let who = Identity::anonymous();
+            let answer = registry.handle(request.unwrap(), &who).await;
+            let link = answer.headers().get(header::LINK).cloned();
+            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+            let list: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            let listed = list["manifests"].as_array().unwrap().iter();
+            shown.extend(listed.map(|one| one["digest"].as_str().unwrap().to_owned()));
+            let Some(link) = link else { break };
+            let link = link.to_str().unwrap();
+            path = link[1..link.find('>').unwrap()].to_owned();
+        }
+        let all: Vec<String> = digests.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, all);
     }
 }

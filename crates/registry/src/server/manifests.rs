@@ -253,10 +253,9 @@ pub(crate) fn referrer(document: &Document) -> Result<Option<ReferrerRecord>, Ap
         return Ok(None);
     }
     let annotations = document.annotations();
-    let length = annotations
-        .iter()
-        .map(|(key, value)| key.len() + value.len());
-    if length.sum::<usize>() > ANNOTATIONS_MAX {
+    // As they stand in the record, where a character may take six.
+    let length = serde_json::to_string(annotations).map_or(usize::MAX, |text| text.len());
+    if length > ANNOTATIONS_MAX {
         let message = format!("a referrer has more than {ANNOTATIONS_MAX} bytes of annotations");
         return Err(ApiError::bad(Code::ManifestInvalid, message));
     }
