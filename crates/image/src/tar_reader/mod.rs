@@ -94,6 +94,9 @@ pub enum MalformedReason {
     /// A record of an extended header.
     #[error("a record of an extended header cannot be read")]
     Record,
+    /// More extended attributes than an entry may have.
+    #[error("an entry has more than 1,000 extended attributes")]
+    Xattrs,
     /// An extended header or a long name above its bound.
     #[error("an extended header or a long name is larger than 1 MiB")]
     Special,

@@ -1,9 +1,14 @@
 //! The records of an extended header (POSIX pax): `length key=value\n`, one after another.
 
+use std::collections::HashMap;
+
 use super::{MalformedReason, Sparse, Time};
 
 /// The most segments of data that a sparse file may have.
 pub const MAX_SEGMENTS: usize = 1 << 18;
+
+/// The most extended attributes of an entry. Linux lists 64 KiB of their names.
+pub const MAX_XATTRS: usize = 1_000;
 
 /// What the records before an entry say of it. A key with an empty value takes an earlier one back.
 #[derive(Default, Debug, PartialEq, Eq)]
@@ -39,7 +44,22 @@ impl Records {
             records.take(key, value).ok_or(MalformedReason::Record)?;
             bytes = rest;
         }
-        Ok(records)
+        records.keep_last_xattrs();
+        match records.xattrs.len() > MAX_XATTRS {
+            true => Err(MalformedReason::Xattrs),
+            false => Ok(records),
+        }
+    }
+
+    /// Of several of one name the last counts.
+    fn keep_last_xattrs(&mut self) {
+        let mut last = HashMap::new();
+        for (at, (name, _)) in self.xattrs.iter().enumerate() {
+            last.insert(name.clone(), at);
+        }
+        let mut at = 0..;
+        self.xattrs
+            .retain(|(name, _)| last.get(name).copied() == at.next());
     }
 
     fn take(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
@@ -85,7 +105,6 @@ impl Records {
             b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => return None,
             key => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    self.xattrs.retain(|(known, _)| known != name);
                     self.xattrs.push((name.to_vec(), value.to_vec()));
                 }
             }
@@ -203,6 +222,33 @@ mod tests {
             (Some(123), Some(77), Some(8))
         );
         assert_eq!(records.xattrs, [(b"user".to_vec(), b"\n".to_vec())]);
+    }
+
+    #[test]
+    fn the_last_attribute_of_a_name_counts_and_not_too_many_do() {
+        let record = |name: &str, value: &str| {
+            let rest = format!(" SCHILY.xattr.{name}={value}\n");
+            // All of them have two digits.
+            format!("{}{rest}", rest.len() + 2)
+        };
+        let bytes = [("a", "1"), ("b", "2"), ("a", "3")].map(|(name, value)| record(name, value));
+        let records = Records::read(bytes.concat().as_bytes()).unwrap();
+        let own = |text: &str| text.as_bytes().to_vec();
+        assert_eq!(records.xattrs, [(own("b"), own("2")), (own("a"), own("3"))]);
+        let many = |count: usize| -> String {
+            (0..count)
+                .map(|number| record(&number.to_string(), ""))
+                .collect()
+        };
+        assert_eq!(
+            Records::read(many(1_000).as_bytes()).unwrap().xattrs.len(),
+            1_000
+        );
+        // A header of 1 MiB; whoever compares each with each is at it for a minute.
+        assert_eq!(
+            Records::read(many(40_000).as_bytes()),
+            Err(MalformedReason::Xattrs)
+        );
     }
 
     #[test]
