@@ -379,19 +379,18 @@ impl Registry {
 /// What is read of a growing upload at once.
 const PIECE: u64 = 256 << 10;
 
-/// The bytes of a blob while it is fetched.
+/// The bytes of a blob while it is fetched. The last one is held back until all were found to have the digest: what is not
+/// the blob is never a whole answer.
 fn follow(blobs: Arc<dyn Blobs>, digest: Digest, fetch: Fetch) -> ByteStream {
     let state = (blobs, digest, fetch, 0u64);
     let pieces =
         futures::stream::try_unfold(state, |(blobs, digest, mut fetch, offset)| async move {
             loop {
-                if offset >= fetch.size {
-                    return Ok(None);
-                }
                 // Before the bytes are looked at: what comes in between is told by the next change.
                 let progress = fetch.progress.borrow_and_update().clone();
                 let piece = match &progress {
                     Progress::Failed(reason) => return Err(io::Error::other(reason.clone())),
+                    Progress::Done if offset >= fetch.size => return Ok(None),
                     Progress::Done => {
                         let end = offset + PIECE.min(fetch.size - offset);
                         let read = blobs
@@ -402,10 +401,13 @@ fn follow(blobs: Arc<dyn Blobs>, digest: Digest, fetch: Fetch) -> ByteStream {
                         let pieces: Vec<Bytes> = bytes.try_collect().await?;
                         Bytes::from(pieces.concat())
                     }
-                    Progress::Bytes(_) => blobs
-                        .peek(&fetch.upload, offset, PIECE)
-                        .await
-                        .unwrap_or_default(),
+                    Progress::Bytes(_) => match fetch.size.saturating_sub(offset + 1) {
+                        0 => Bytes::new(),
+                        most => blobs
+                            .peek(&fetch.upload, offset, PIECE.min(most))
+                            .await
+                            .unwrap_or_default(),
+                    },
                 };
                 if !piece.is_empty() {
                     let next = offset + piece.len() as u64;

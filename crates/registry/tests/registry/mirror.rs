@@ -294,6 +294,23 @@ async fn a_blob_that_is_not_what_it_should_be_is_not_kept() {
     let server = mirror(&upstream, HOUR).await;
     server.get("/v2/hub/app/manifests/v1").await.is(200);
     let path = format!("/v2/hub/app/blobs/{layer}");
+    // What came until then is never the whole.
+    let request = http::Request::get(&path).body(http_body_util::Empty::<Bytes>::new());
+    let who = Identity::anonymous();
+    let mut body = server
+        .registry
+        .handle(request.unwrap(), &who)
+        .await
+        .into_body();
+    let mut came = 0;
+    let end = loop {
+        match body.frame().await {
+            Some(Ok(frame)) => came += frame.into_data().unwrap().len(),
+            end => break end,
+        }
+    };
+    assert!(end.unwrap().is_err());
+    assert!(came < "layer".len());
     // A part of it is only served when all of it is here and verified.
     let part = [("range", "bytes=0-1")];
     server
