@@ -50,9 +50,17 @@ pub struct Mirror {
 #[derive(Default)]
 pub(crate) struct Mirrors {
     mirrors: RwLock<Vec<Arc<Mirror>>>,
-    fetches: Mutex<HashMap<Digest, Fetch>>,
+    fetches: Mutex<HashMap<Wanted, Fetch>>,
     /// One question a tag at a time: those who come meanwhile find the answer kept.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What is fetched, and for which repository: what one upstream does, or one manifest says, is nothing to the others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Wanted {
+    repository: String,
+    digest: Digest,
+    size: u64,
 }
 
 /// A blob that is being fetched.
@@ -298,7 +306,12 @@ impl Call<'_> {
         named: &Named,
     ) -> Result<Fetch, ApiError> {
         let parts = self.registry.0.clone();
-        if let Some(fetch) = parts.mirrors.fetches.lock().get(&named.digest) {
+        let wanted = Wanted {
+            repository: self.repository.to_owned(),
+            digest: named.digest.clone(),
+            size: named.size,
+        };
+        if let Some(fetch) = parts.mirrors.fetches.lock().get(&wanted) {
             return Ok(fetch.clone());
         }
         let upload = UploadId::new(self.repository);
@@ -311,17 +324,17 @@ impl Call<'_> {
         };
         {
             let mut fetches = parts.mirrors.fetches.lock();
-            if let Some(other) = fetches.get(&named.digest) {
+            if let Some(other) = fetches.get(&wanted) {
                 // Somebody was quicker; the upload expires.
                 return Ok(other.clone());
             }
-            fetches.insert(named.digest.clone(), fetch.clone());
+            fetches.insert(wanted.clone(), fetch.clone());
         }
         let (mirror, named) = (mirror.clone(), named.clone());
-        let (registry, repository) = (self.registry.clone(), self.repository.to_owned());
+        let registry = self.registry.clone();
         tokio::spawn(async move {
             let fetched = registry
-                .fetch(&mirror, &name, &repository, &named, &upload, &sender)
+                .fetch(&mirror, &name, &wanted.repository, &named, &upload, &sender)
                 .await;
             let end = match fetched {
                 Ok(()) => Progress::Done,
@@ -331,7 +344,7 @@ impl Call<'_> {
                 }
             };
             // Whoever comes now finds the blob, or begins anew.
-            registry.0.mirrors.fetches.lock().remove(&named.digest);
+            registry.0.mirrors.fetches.lock().remove(&wanted);
             sender.send_replace(end);
             if let Err(error) = registry.0.blobs.discard(&upload).await {
                 tracing::debug!(%error, "an upload stays until it expires");

@@ -365,3 +365,36 @@ async fn a_manifest_of_an_upstream_opens_nothing_that_the_upstream_has_not() {
     let got = server.send("GET", &path, &stranger, "").await.is(200);
     assert_eq!(got.body, "secret");
 }
+
+#[tokio::test]
+async fn an_upstream_that_says_nothing_keeps_nobody_from_another() {
+    let silent = Arc::new(Upstream {
+        second_half: Some(Notify::new()),
+        ..Upstream::default()
+    });
+    let good = Arc::new(Upstream::default());
+    for upstream in [&silent, &good] {
+        upstream.image("v1", b"layer");
+    }
+    let server = Server::start().await;
+    server.registry.set_mirrors(vec![
+        as_mirror("hub", &silent, HOUR),
+        as_mirror("lib", &good, HOUR),
+    ]);
+    let layer = digest::sha256(b"layer");
+    for prefix in ["hub", "lib"] {
+        let path = format!("/v2/{prefix}/app/manifests/v1");
+        server.get(&path).await.is(200);
+    }
+    let path = format!("/v2/hub/app/blobs/{layer}");
+    let request = http::Request::get(path).body(http_body_util::Empty::<Bytes>::new());
+    let who = Identity::anonymous();
+    let waiting = server.registry.handle(request.unwrap(), &who).await;
+    assert_eq!(waiting.status(), 200);
+    let path = format!("/v2/lib/app/blobs/{layer}");
+    tokio::select! {
+        got = server.get(&path) => assert_eq!(got.is(200).body, "layer"),
+        end = waiting.into_body().collect() => panic!("{end:?} came first"),
+    }
+    assert_eq!(good.read.load(Ordering::Relaxed), 1);
+}
