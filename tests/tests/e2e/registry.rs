@@ -373,6 +373,27 @@ fn a_namespace_with_a_key_runs_only_what_is_signed_with_it() {
     );
     assert_eq!(pod("foreign", "docker.io/library/nginx:1").status, 403);
 
+    // What others have is told to nobody who may not pull it.
+    server.namespace("others");
+    push(&server, "others/web:1", 1_000);
+    let rights = json!({"metadata": {"name": "author"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"kind": "User", "name": "author", "apiGroup": "rbac.authorization.k8s.io"}]});
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/vault/rolebindings";
+    server.http().post(bindings, &rights).ok();
+    let told = |tag: &str| {
+        let image = format!("{}/others/web:{tag}", server.registry());
+        let pod = json!({"metadata": {"name": "curious"}, "spec": {"containers": [{"name": "c", "image": image}]}});
+        let refused = server
+            .http()
+            .impersonate("author")
+            .post("/api/v1/namespaces/vault/pods", &pod)
+            .fails(403, "Forbidden");
+        let message = refused["message"].as_str().unwrap_or_default().to_owned();
+        message.replace(&format!(":{tag}"), "")
+    };
+    assert_eq!(told("1"), told("2"));
+
     // As cosign signs: the payload is a layer, the signature its annotation, the tag says of what.
     let payload = json!({"critical": {
         "identity": {"docker-reference": named},

@@ -3,6 +3,7 @@
 
 use futures::future::{BoxFuture, try_join_all};
 use mosaic_api::Status;
+use mosaic_auth::User;
 use serde_json::Value;
 
 use super::Attempt;
@@ -11,10 +12,20 @@ use crate::{app::App, verbs::write::Part};
 /// The annotation of a namespace with the public key (PEM, SubjectPublicKeyInfo) that its images are signed with.
 pub const KEY: &str = "mosaic/image-key";
 
-/// Finds what an image's name stands for and checks its signature: from the name and the key, the name by digest, or
-/// why the image may not run.
-pub type Judge =
-    Box<dyn Fn(String, String) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+/// An image that a pod is to run.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Its name.
+    pub image: String,
+    /// The key that it has to be signed with.
+    pub key: String,
+    /// Who wants it: whoever writes the pod, and the pod's service account. One of them has to have the right to pull it,
+    /// or the answer would tell of images that they may not see.
+    pub by: Vec<User>,
+}
+
+/// Finds what an image's name stands for and checks its signature: the name by digest, or why the image may not run.
+pub type Judge = Box<dyn Fn(Wanted) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// What knows of signatures.
 pub struct ImagePolicy {
@@ -50,16 +61,27 @@ pub(super) async fn check(app: &App, attempt: &Attempt<'_>, pod: &mut Value) -> 
             attempt.namespace
         ))
     };
+    let account = pod.pointer("/spec/serviceAccountName");
+    let account = account.and_then(Value::as_str).unwrap_or("default");
+    let account = User::service_account(attempt.namespace, account);
+    let by = vec![User::clone(&attempt.call.user), account];
     let policy = app.registry.get().map(|registry| &registry.policy);
     let judged = images.iter().map(async |image| match policy {
         None => Err(refused(
             image,
             "this server has no registry that could tell",
         )),
-        Some(policy) => (policy.judge)(image.clone(), key.to_owned())
-            .await
-            .map(|pinned| (image.clone(), pinned))
-            .map_err(|why| refused(image, &why)),
+        Some(policy) => {
+            let wanted = Wanted {
+                image: image.clone(),
+                key: key.to_owned(),
+                by: by.clone(),
+            };
+            let judged = (policy.judge)(wanted).await;
+            judged
+                .map(|pinned| (image.clone(), pinned))
+                .map_err(|why| refused(image, &why))
+        }
     });
     for (image, pinned) in try_join_all(judged).await? {
         pin(attempt.old, pod, &image, &pinned);

@@ -14,7 +14,7 @@ mod services;
 use mosaic_api::{Status, meta};
 use serde_json::Value;
 
-pub use images::ImagePolicy;
+pub use images::{ImagePolicy, Wanted};
 pub use services::{Orphans, sweep_all};
 
 use crate::{

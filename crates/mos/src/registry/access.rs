@@ -41,7 +41,7 @@ impl ByGate {
     }
 }
 
-fn identity(user: &User) -> Identity {
+pub(super) fn identity(user: &User) -> Identity {
     if user.in_group(groups::UNAUTHENTICATED) {
         return Identity::anonymous();
     }

@@ -141,7 +141,7 @@ impl Running {
             server.gate().clone(),
             args.registry_anonymous_pull,
         ));
-        let registry = open(storage, access, args.registry_grace, true);
+        let registry = open(storage, access.clone(), args.registry_grace, true);
         registry.set_mirrors(args.mirrors.open()?);
         let listener = listen(address).await.map_err(|failure| {
             failure.hint(
@@ -154,7 +154,7 @@ impl Running {
             server.advertised(),
         )?;
         let name = names.first().cloned().unwrap_or_default();
-        server.has_registry(&name, policy::policy(registry.clone(), names));
+        server.has_registry(&name, policy::policy(registry.clone(), access, names));
         tracing::info!(%address, %name, "image registry");
         let shutdown = CancellationToken::new();
         let tls = TlsAcceptor::from(server.gate().tls());

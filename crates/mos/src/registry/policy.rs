@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use mosaic_apiserver::admission::ImagePolicy;
+use mosaic_apiserver::admission::{ImagePolicy, Wanted};
 use mosaic_image::{Name, Reference};
-use mosaic_registry::Registry;
 use mosaic_registry::signature::PublicKey;
+use mosaic_registry::{Access, Action, Decision, Registry};
+
+use super::access::{ByGate, identity};
 
 /// What judges the images of pods: those of the registry that has these names, by their signatures in it. The first name
 /// is the one that images without a registry get.
-pub(super) fn policy(registry: Registry, names: Vec<String>) -> ImagePolicy {
+pub(super) fn policy(registry: Registry, access: Arc<ByGate>, names: Vec<String>) -> ImagePolicy {
     let names: Arc<[String]> = names.into();
     ImagePolicy {
         key: |pem| {
@@ -17,9 +19,9 @@ pub(super) fn policy(registry: Registry, names: Vec<String>) -> ImagePolicy {
                 .map(drop)
                 .map_err(|error| error.to_string())
         },
-        judge: Box::new(move |image, key| {
-            let (registry, names) = (registry.clone(), names.clone());
-            Box::pin(async move { judge(&registry, &names, &image, &key).await })
+        judge: Box::new(move |wanted| {
+            let (registry, access, names) = (registry.clone(), access.clone(), names.clone());
+            Box::pin(async move { judge(&registry, &access, &names, &wanted).await })
         }),
     }
 }
@@ -27,14 +29,14 @@ pub(super) fn policy(registry: Registry, names: Vec<String>) -> ImagePolicy {
 /// The name of a signed image by its digest, or why it may not run.
 async fn judge(
     registry: &Registry,
+    access: &ByGate,
     names: &[String],
-    image: &str,
-    key: &str,
+    wanted: &Wanted,
 ) -> Result<String, String> {
-    let key =
-        PublicKey::from_pem(key).map_err(|error| format!("the key cannot be used: {error}"))?;
-    let name: Name = image
-        .parse()
+    let key = PublicKey::from_pem(&wanted.key);
+    let key = key.map_err(|error| format!("the key cannot be used: {error}"))?;
+    let parsed = wanted.image.parse::<Name>();
+    let name = parsed
         .map_err(|error| format!("it is no image's name: {error}"))?;
     let known = names.iter().map(String::as_str);
     let address = match name.registry() {
@@ -49,14 +51,22 @@ async fn judge(
         ));
     };
     let repository = name.repository().as_str();
+    // One answer, so that nobody learns from it what others have.
+    let absent = || {
+        format!(
+            "it is not in the cluster's registry ({address}), or neither who asks nor the pod's service account may pull it"
+        )
+    };
+    let may = |user| access.may(&identity(user), Action::Pull, repository) == Decision::Allow;
+    if !wanted.by.iter().any(may) {
+        return Err(absent());
+    }
     let digest = match name.reference() {
         Reference::Digest(digest) => digest,
         Reference::Tag(tag) => {
             let found = registry.image(repository, tag.as_str()).await;
             let found = found.map_err(|error| error.to_string())?;
-            found
-                .ok_or_else(|| format!("it is not in the cluster's registry ({address})"))?
-                .digest
+            found.ok_or_else(absent)?.digest
         }
     };
     let signed = registry.verify(repository, &digest, &key).await;
