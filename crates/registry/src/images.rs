@@ -98,6 +98,15 @@ impl Registry {
         Ok(stored.map(|stored| image(repository, tag, stored.value)))
     }
 
+    /// Whether a manifest or index is in a repository.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn has_image(&self, repository: &str, digest: &Digest) -> Result<bool> {
+        let manifest = self.0.metadata.manifest(repository, digest).await?;
+        Ok(manifest.is_some())
+    }
+
     /// What happens to images after a revision. Ends with an error when the store is lost or the watch cannot follow;
     /// then the images are to be listed anew.
     ///

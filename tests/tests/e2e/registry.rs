@@ -451,8 +451,23 @@ fn a_namespace_with_a_key_runs_only_what_is_signed_with_it() {
     let created = pod("signed", &named).ok();
     let pinned = format!("{}/vault/web@{digest}", server.registry());
     assert_eq!(created["spec"]["containers"][0]["image"], pinned);
+    let volume = json!({"metadata": {"name": "volume"}, "spec": {
+        "containers": [{"name": "c", "image": named}],
+        "volumes": [{"name": "v", "image": {"reference": named}}]}});
+    let pods = "/api/v1/namespaces/vault/pods";
+    let created = server.http().post(pods, &volume).ok();
+    assert_eq!(created["spec"]["volumes"][0]["image"]["reference"], pinned);
     push(&server, "vault/web:1", 1_000);
     assert_eq!(pod("moved", &named).status, 403);
+    let mut unsigned = volume.clone();
+    unsigned["metadata"]["name"] = json!("unsigned");
+    unsigned["spec"]["containers"][0]["image"] = json!(pinned);
+    assert_eq!(server.http().post(pods, &unsigned).status, 403);
+    // The signature stays where the image was deleted.
+    let path = format!("/v2/vault/web/manifests/{digest}");
+    let deleted = registry.request(Method::DELETE, &path, &[], Vec::new());
+    assert_eq!(deleted.status, 202, "{deleted}");
+    assert_eq!(pod("gone", &pinned).status, 403);
 }
 
 #[test]

@@ -35,7 +35,13 @@ pub struct ImagePolicy {
     pub judge: Judge,
 }
 
-const LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+/// The lists of a pod that name images, and where in their entries.
+const LISTS: [(&str, &str); 4] = [
+    ("containers", "/image"),
+    ("initContainers", "/image"),
+    ("ephemeralContainers", "/image"),
+    ("volumes", "/image/reference"),
+];
 
 /// Checks the images of a pod that are new to it, and the key of a namespace.
 pub(super) async fn check(app: &App, attempt: &Attempt<'_>, pod: &mut Value) -> Result<(), Status> {
@@ -106,45 +112,44 @@ fn check_key(app: &App, attempt: &Attempt<'_>, namespace: &Value) -> Result<(), 
     }
 }
 
-/// The containers of a pod that have another image than before, or that are new.
+/// The images of a pod's containers and volumes that had another before, or that are new.
 fn changed<'a>(old: Option<&Value>, pod: &'a mut Value) -> Vec<&'a mut Value> {
-    let known = |list: &str, container: &Value| {
-        let containers = old.and_then(|old| old.get("spec")?.get(list)?.as_array());
-        containers.into_iter().flatten().any(|known| {
-            known.get("name") == container.get("name")
-                && known.get("image") == container.get("image")
+    let known = |list: &str, at: &str, entry: &Value| {
+        let entries = old.and_then(|old| old.get("spec")?.get(list)?.as_array());
+        entries.into_iter().flatten().any(|known| {
+            known.get("name") == entry.get("name") && known.pointer(at) == entry.pointer(at)
         })
     };
     let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) else {
         return Vec::new();
     };
     let mut changed = Vec::new();
-    for (list, containers) in spec {
-        if LISTS.contains(&list.as_str()) {
-            let containers = containers.as_array_mut().into_iter().flatten();
-            changed.extend(containers.filter(|container| !known(list, container)));
-        }
+    for (list, entries) in spec {
+        let Some((_, at)) = LISTS.iter().find(|(name, _)| name == list) else {
+            continue;
+        };
+        let entries = entries.as_array_mut().into_iter().flatten();
+        let new = entries.filter(|entry| !known(list, at, entry));
+        changed.extend(new.filter_map(|entry| entry.pointer_mut(at)));
     }
     changed
 }
 
-/// Their images, each once.
+/// Those images, each once.
 fn new_images(old: Option<&Value>, pod: &mut Value) -> Vec<String> {
     let mut images: Vec<String> = changed(old, pod)
         .into_iter()
-        .filter_map(|container| Some(container.get("image")?.as_str()?.to_owned()))
+        .filter_map(|image| Some(image.as_str()?.to_owned()))
         .collect();
     images.sort_unstable();
     images.dedup();
     images
 }
 
-/// Gives the containers with this image the one by digest.
+/// Puts the image by digest in the place of this one.
 fn pin(old: Option<&Value>, pod: &mut Value, image: &str, pinned: &str) {
-    for container in changed(old, pod) {
-        if let Some(named) = container.get_mut("image")
-            && named.as_str() == Some(image)
-        {
+    for named in changed(old, pod) {
+        if named.as_str() == Some(image) {
             *named = pinned.into();
         }
     }
@@ -193,5 +198,20 @@ mod tests {
             images(&new),
             ["shop/web:1", "shop/web@sha256:00", "shop/log:2"]
         );
+    }
+
+    #[test]
+    fn images_of_volumes_are_judged_and_pinned_too() {
+        let volumes = json!([
+            { "name": "data", "image": { "reference": "shop/data:1" } },
+            { "name": "other", "emptyDir": {} },
+        ]);
+        let mut new = json!({ "spec": { "containers": [], "volumes": volumes } });
+        assert_eq!(new_images(None, &mut new), ["shop/data:1"]);
+        pin(None, &mut new, "shop/data:1", "shop/data@sha256:00");
+        let reference = &new["spec"]["volumes"][0]["image"]["reference"];
+        assert_eq!(reference, "shop/data@sha256:00");
+        let old = new.clone();
+        assert!(new_images(Some(&old), &mut new).is_empty());
     }
 }

@@ -36,8 +36,7 @@ async fn judge(
     let key = PublicKey::from_pem(&wanted.key);
     let key = key.map_err(|error| format!("the key cannot be used: {error}"))?;
     let parsed = wanted.image.parse::<Name>();
-    let name = parsed
-        .map_err(|error| format!("it is no image's name: {error}"))?;
+    let name = parsed.map_err(|error| format!("it is no image's name: {error}"))?;
     let known = names.iter().map(String::as_str);
     let address = match name.registry() {
         None => names.first().map(String::as_str),
@@ -69,6 +68,11 @@ async fn judge(
             found.ok_or_else(absent)?.digest
         }
     };
+    // A signature may be there without its image.
+    let there = registry.has_image(repository, &digest).await;
+    if !there.map_err(|error| error.to_string())? {
+        return Err(absent());
+    }
     let signed = registry.verify(repository, &digest, &key).await;
     match signed {
         Ok(true) => Ok(format!("{address}/{repository}@{digest}")),
