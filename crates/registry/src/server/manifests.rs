@@ -97,6 +97,7 @@ impl Call<'_> {
         let (bytes, places) = collect(body, SIZE_MAX, rooms, namespace(self.repository)).await?;
         let document = Document::parse(self.header(header::CONTENT_TYPE), bytes)?;
         let (digest, tags) = self.pushed_as(reference, &document)?;
+        self.check_children(&document).await?;
         let record = self.registry.record(self.repository, &document).await?;
         let referrer = referrer(&document)?;
         let admitted = self.registry.admit(self.repository, &digest, &record);
@@ -139,6 +140,32 @@ impl Call<'_> {
             }
         }
         Ok(response)
+    }
+
+    /// Refuses an index that says something else of a manifest than what it is: others would take it for damaged.
+    async fn check_children(&self, index: &Document) -> Result<(), ApiError> {
+        for named in index.manifests() {
+            let (repository, digest) = (self.repository, named.digest());
+            let kept = self
+                .registry
+                .0
+                .metadata
+                .manifest(repository, digest)
+                .await?;
+            // What is not there is refused where the index is committed.
+            let Some(kept) = kept else { continue };
+            if kept.size != named.size() || kept.media_type != named.media_type().as_ref() {
+                let message = format!(
+                    "{digest} is {} of {} bytes, not {} of {}",
+                    kept.media_type,
+                    kept.size,
+                    named.media_type(),
+                    named.size()
+                );
+                return Err(ApiError::bad(Code::ManifestInvalid, message));
+            }
+        }
+        Ok(())
     }
 
     /// The digest and the tags that a document is pushed by.

@@ -236,6 +236,22 @@ async fn manifests_that_cannot_be_are_refused_and_leave_nothing() {
     let mut lies = manifest(b"{}", &[b"layer"]);
     lies["layers"][0]["size"] = json!(4);
     put(lies).await.fails(400, "MANIFEST_INVALID");
+    let child = manifest(b"{}", &[]);
+    let named = descriptor(media::OCI_MANIFEST, child.to_string().as_bytes());
+    let path = format!("/v2/r/manifests/{}", named["digest"].as_str().unwrap());
+    let kind = [("content-type", media::OCI_MANIFEST)];
+    let put_child = server.send("PUT", &path, &kind, child.to_string()).await;
+    put_child.is(201);
+    for (field, wrong) in [
+        ("size", json!(4)),
+        ("mediaType", json!(media::DOCKER_MANIFEST)),
+    ] {
+        let mut lies = named.clone();
+        lies[field] = wrong;
+        let lies =
+            json!({ "schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": [lies] });
+        put(lies).await.fails(400, "MANIFEST_INVALID");
+    }
     let mut many = manifest(b"{}", &[]);
     many["layers"] = json!(vec![descriptor(media::OCI_LAYER, b"layer"); 10_000]);
     put(many).await.fails(400, "MANIFEST_INVALID");
