@@ -1,6 +1,6 @@
 //! Images from a tar.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use super::spool::{BYTES_MAX, Kept, Spool};
 use super::{ArchiveError, BASE_NAME, DockerImage, blob_entry};
 use crate::config::{self, Config};
 use crate::copy::{Outcome, Progress, Silent};
-use crate::digest::DigestError;
+use crate::digest::{Digest, DigestError};
 use crate::document::{self, Descriptor, Document, LAYERS_MAX};
-use crate::media::MediaType;
+use crate::media::{Compression, MediaType};
 use crate::name::Name;
 use crate::place::{As, Place, PlaceError};
 use crate::store::{name_of, without_names};
@@ -22,6 +22,9 @@ use crate::walk::{Closure, Walk};
 
 /// The most images of one archive.
 const IMAGES_MAX: usize = 1_000;
+/// The most bytes of their documents, which are in memory together until all are judged. One may have 4 MiB; nearly all
+/// have a few thousand bytes.
+const DOCUMENTS_BYTES: u64 = 32 << 20;
 
 /// How an archive is loaded.
 #[derive(Clone)]
@@ -89,24 +92,49 @@ pub async fn load(
         Ok((Arc::new(spool), images))
     })
     .await?;
-    if images.len() > IMAGES_MAX {
-        return Err(ArchiveError::TooMuch {
-            what: "images",
-            limit: IMAGES_MAX as u64,
-        });
-    }
     name(&mut images, options)?;
 
     // Everything is judged before anything is written.
+    let mut room = Room::default();
     let mut whole = Vec::new();
     for image in images {
-        whole.push(complete(&spool, into, image).await?);
+        whole.push(complete(&spool, into, image, &mut room).await?);
     }
     let mut loaded = Vec::new();
     for image in whole {
         loaded.push(write(&spool, into, image, &*options.progress).await?);
     }
     Ok(loaded)
+}
+
+/// Room for documents.
+struct Room(u64);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(DOCUMENTS_BYTES)
+    }
+}
+
+impl Room {
+    fn take(&mut self, bytes: u64) -> Result<(), ArchiveError> {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.ok_or(ArchiveError::TooMuch {
+            what: "bytes of manifests",
+            limit: DOCUMENTS_BYTES,
+        })?;
+        Ok(())
+    }
+}
+
+fn check_count(images: usize) -> Result<(), ArchiveError> {
+    match images > IMAGES_MAX {
+        true => Err(ArchiveError::TooMuch {
+            what: "images",
+            limit: IMAGES_MAX as u64,
+        }),
+        false => Ok(()),
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -173,6 +201,7 @@ fn malformed(entry: &str) -> impl Fn(serde_json::Error) -> ArchiveError {
 fn oci(spool: &Spool, bytes: &[u8]) -> Result<Vec<Found>, ArchiveError> {
     let index: ImageIndex = serde_json::from_slice(bytes).map_err(malformed("index.json"))?;
     let mut images: Vec<Found> = Vec::new();
+    let mut room = Room::default();
     for entry in index.manifests() {
         let name = name_of(entry);
         if let Some(image) = images
@@ -189,6 +218,8 @@ fn oci(spool: &Spool, bytes: &[u8]) -> Result<Vec<Found>, ArchiveError> {
                 entry: "index.json".to_owned(),
                 reason: format!("{path} is not in the archive"),
             })?;
+        check_count(images.len() + 1)?;
+        room.take(kept.size)?;
         let bytes = kept.small(&path, document::SIZE_MAX as u64)?;
         let document = Document::parse_as(&without_names(entry), bytes).map_err(|source| {
             ArchiveError::Document {
@@ -212,15 +243,26 @@ fn oci(spool: &Spool, bytes: &[u8]) -> Result<Vec<Found>, ArchiveError> {
 fn docker(spool: &Spool, bytes: &[u8], bytes_max: u64) -> Result<Vec<Found>, ArchiveError> {
     let entry = "manifest.json";
     let images: Vec<DockerImage> = serde_json::from_slice(bytes).map_err(malformed(entry))?;
-    images
-        .iter()
-        .map(|image| docker_image(spool, image, bytes_max))
-        .collect()
+    check_count(images.len())?;
+    let (mut known, mut room) = (HashMap::new(), Room::default());
+    let mut found = Vec::new();
+    for image in &images {
+        let image = docker_image(spool, image, bytes_max, &mut known)?;
+        room.take(image.document.bytes().len() as u64)?;
+        found.push(image);
+    }
+    Ok(found)
 }
 
 /// An image manifest for what Docker says. Layers stay as they are in the archive, tars without compression as a rule:
 /// so their digests are their diff ids, and the same image saved twice by Docker is the same image here.
-fn docker_image(spool: &Spool, image: &DockerImage, bytes_max: u64) -> Result<Found, ArchiveError> {
+/// `known` is what was found in layers before: images share them.
+fn docker_image(
+    spool: &Spool,
+    image: &DockerImage,
+    bytes_max: u64,
+    known: &mut HashMap<Digest, (Compression, Digest)>,
+) -> Result<Found, ArchiveError> {
     let absent = |path: &str| ArchiveError::Malformed {
         entry: "manifest.json".to_owned(),
         reason: format!("{path:?} is not in the archive"),
@@ -244,13 +286,18 @@ fn docker_image(spool: &Spool, image: &DockerImage, bytes_max: u64) -> Result<Fo
     }
     for (path, diff_id) in paths.iter().zip(config.diff_ids()) {
         let layer = spool.get(path)?.ok_or_else(|| absent(path))?;
-        let (compression, found) =
-            layer
-                .diff_id(bytes_max)
-                .map_err(|source| ArchiveError::Spool {
+        let (compression, found) = match known.get(&layer.digest) {
+            Some(known) => known.clone(),
+            None => {
+                let read = layer.diff_id(bytes_max);
+                let read = read.map_err(|source| ArchiveError::Spool {
                     entry: path.clone(),
                     source,
                 })?;
+                known.insert(layer.digest.clone(), read.clone());
+                read
+            }
+        };
         if found != *diff_id {
             return Err(ArchiveError::Content {
                 entry: path.clone(),
@@ -306,13 +353,22 @@ struct Whole {
     completed: usize,
 }
 
-async fn complete(spool: &Spool, into: &dyn Place, image: Found) -> Result<Whole, ArchiveError> {
+async fn complete(
+    spool: &Spool,
+    into: &dyn Place,
+    image: Found,
+    room: &mut Room,
+) -> Result<Whole, ArchiveError> {
     let name = image.names.first().ok_or(ArchiveError::Unnamed)?;
     let mut missing = Vec::new();
+    room.take(image.document.bytes().len() as u64)?;
     let mut walk = Walk::new(name, image.document);
     while let Some(descriptor) = walk.next_part()? {
         match part(spool, into, name, &descriptor).await? {
-            Some(document) => walk.enter(document),
+            Some(document) => {
+                room.take(document.bytes().len() as u64)?;
+                walk.enter(document);
+            }
             None => missing.push(descriptor),
         }
     }

@@ -104,6 +104,55 @@ async fn what_is_saved_is_loaded_as_it_was() {
 }
 
 #[tokio::test]
+async fn an_archive_has_no_more_of_manifests_than_fits_into_memory() {
+    let one = image(&[layer("a", b"one")]);
+    let whole = String::from_utf8(one.document.bytes().to_vec()).unwrap();
+    // As many different manifests as are wanted, as long as they may be.
+    let padded = |number: usize| {
+        let room = (4 << 20) - whole.len() - number;
+        format!("{}{whole}{}", " ".repeat(number), " ".repeat(room)).into_bytes()
+    };
+    let archive = |count: usize, by_index: bool| {
+        let manifests: Vec<Vec<u8>> = (0..count).map(padded).collect();
+        let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
+        let describe = |bytes: &[u8]| json!({ "mediaType": media::OCI_MANIFEST, "digest": digest::sha256(bytes), "size": bytes.len() });
+        let mut named: Vec<Value> = manifests.iter().map(|one| describe(one)).collect();
+        let mut blobs = manifests;
+        if by_index {
+            let index =
+                json!({ "schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": named });
+            let index = index.to_string().into_bytes();
+            named = vec![describe(&index)];
+            named[0]["mediaType"] = json!(media::OCI_INDEX);
+            blobs.push(index);
+        }
+        for (number, one) in named.iter_mut().enumerate() {
+            let name = format!("app:{number}");
+            one["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+        }
+        blobs.extend(one.blobs.iter().map(|(_, bytes)| bytes.clone()));
+        for blob in blobs {
+            let digest = digest::sha256(&blob);
+            entries.push((format!("blobs/sha256/{}", digest.digest()), blob));
+        }
+        let index = json!({ "schemaVersion": 2, "manifests": named });
+        entries.push(("index.json".into(), index.to_string().into_bytes()));
+        let entries: Vec<(&str, Vec<u8>)> = entries
+            .iter()
+            .map(|(path, bytes)| (path.as_str(), bytes.clone()))
+            .collect();
+        write_tar(&entries)
+    };
+    let to = tempfile::tempdir().unwrap();
+    let to = layout(to.path()).await;
+    for by_index in [false, true] {
+        loaded(&to, &archive(3, by_index)).await.unwrap();
+        let error = refused(&archive(9, by_index)).await;
+        assert!(error.to_string().contains("bytes of manifests"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn an_archive_may_be_compressed() {
     let from = tempfile::tempdir().unwrap();
     let from = layout(from.path()).await;
