@@ -104,12 +104,23 @@ fn unreachable(error: &PlaceError) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message)
 }
 
-/// Whether the upstream says that there is no such thing, or that we may not have it, rather than nothing.
-fn is_no(error: &PlaceError) -> bool {
+/// What an upstream's error says.
+enum No {
+    /// There is no such thing.
+    Absent,
+    /// We may not have it. Some say that of what is not there, and all do when a login is over.
+    Refused,
+    /// Nothing.
+    Silent,
+}
+
+fn no(error: &PlaceError) -> No {
     match error {
-        PlaceError::NotFound { .. } => true,
-        PlaceError::Refused { status, .. } => matches!(status, 401 | 403 | 404),
-        _ => false,
+        PlaceError::NotFound { .. } | PlaceError::Refused { status: 404, .. } => No::Absent,
+        PlaceError::Refused {
+            status: 401 | 403, ..
+        } => No::Refused,
+        _ => No::Silent,
     }
 }
 
@@ -176,18 +187,22 @@ impl Call<'_> {
                 stored.is_some()
             }
         };
-        match mirror.place.resolve(&name).await {
+        let error = match mirror.place.resolve(&name).await {
             Ok(Some(document)) => {
                 self.keep_mirrored(reference, &document).await?;
-                Ok(None)
+                return Ok(None);
             }
-            Ok(None) => self.forget_mirrored(reference, kept).await,
-            Err(error) if is_no(&error) => self.forget_mirrored(reference, kept).await,
-            Err(error) if kept => {
-                tracing::warn!(%name, %error, "an upstream does not answer; what was cached is served");
+            Ok(None) => return self.forget_mirrored(reference, kept).await,
+            Err(error) => error,
+        };
+        match no(&error) {
+            No::Absent => self.forget_mirrored(reference, kept).await,
+            No::Refused | No::Silent if kept => {
+                tracing::warn!(%name, %error, "an upstream gives nothing; what was cached is served");
                 Ok(Some(STALE))
             }
-            Err(error) => Err(unreachable(&error)),
+            No::Refused => Ok(None),
+            No::Silent => Err(unreachable(&error)),
         }
     }
 

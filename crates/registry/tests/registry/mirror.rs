@@ -26,6 +26,8 @@ struct Upstream {
     manifests: Mutex<HashMap<Digest, Value>>,
     blobs: Mutex<HashMap<Digest, Vec<u8>>>,
     away: AtomicBool,
+    /// It does not know us.
+    refuses: AtomicBool,
     resolved: AtomicUsize,
     read: AtomicUsize,
     /// The second half of a blob comes when this is told.
@@ -46,6 +48,14 @@ impl Upstream {
     }
 
     fn reach(&self, object: &str) -> Result<(), PlaceError> {
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err(PlaceError::Refused {
+                step: "ask for",
+                object: object.into(),
+                status: 401,
+                message: "log in".into(),
+            });
+        }
         match self.away.load(Ordering::Relaxed) {
             false => Ok(()),
             true => Err(PlaceError::Unreachable {
@@ -232,6 +242,15 @@ async fn an_old_tag_is_asked_for_again_and_served_with_a_warning_if_nobody_answe
     assert_eq!(digest_of(&got), second.to_string());
     assert!(got.header("warning").starts_with("110 "));
     upstream.away.store(false, Ordering::Relaxed);
+    // A login that is over takes nothing away, and gives nothing.
+    upstream.refuses.store(true, Ordering::Relaxed);
+    let got = server.get(path).await.is(200);
+    assert!(got.header("warning").starts_with("110 "));
+    server
+        .get("/v2/hub/app/manifests/other")
+        .await
+        .fails(404, "MANIFEST_UNKNOWN");
+    upstream.refuses.store(false, Ordering::Relaxed);
     upstream.tags.lock().clear();
     server.get(path).await.fails(404, "MANIFEST_UNKNOWN");
 }
