@@ -68,7 +68,7 @@ pub trait Access: Send + Sync + 'static {
     }
 
     /// Whether somebody may do something to a repository. The empty name stands for every repository: who may push
-    /// there without a name is never asked for one.
+    /// there without a name is never asked for one, and who may pull there without one is shown the list of repositories.
     fn may(&self, who: &Identity, action: Action, repository: &str) -> Decision;
 
     /// The namespace that has a name now; none if there is none, or if namespaces are no more than names.

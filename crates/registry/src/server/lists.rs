@@ -169,6 +169,11 @@ impl Registry {
         if head.method != Method::GET && head.method != Method::HEAD {
             return Err(method_not_allowed());
         }
+        // Before the list is gone through: whoever said nothing may see a part of it only where all may be pulled so.
+        let open = self.0.access.may(who, Action::Pull, "") == Decision::Allow;
+        if who.name.is_none() && !open {
+            return Err(self.unauthorized(head, None, "authentication required"));
+        }
         let query = head.uri.query();
         let n = wanted(query, PAGE)?;
         let after = parameter(query, "last").map(|last| keys::repository(&last).into());
@@ -188,9 +193,6 @@ impl Registry {
                 break;
             }
             names.push(name.to_owned());
-        }
-        if names.is_empty() && who.name.is_none() && self.base(head, who).is_err() {
-            return Err(self.unauthorized(head, None, "authentication required"));
         }
         let mut response = json_answer(&json!({ "repositories": names }));
         if let Some(last) = names.last().filter(|_| more) {

@@ -165,6 +165,30 @@ async fn a_client_without_a_name_gets_a_token_for_what_is_public() {
 }
 
 #[tokio::test]
+async fn the_list_of_repositories_is_not_gone_through_for_those_without_a_name() {
+    /// Remembers which repositories it was asked about.
+    #[derive(Default)]
+    struct Asked(std::sync::Mutex<Vec<String>>);
+
+    impl Access for Asked {
+        fn may(&self, _: &Identity, action: Action, repository: &str) -> Decision {
+            self.0.lock().unwrap().push(repository.into());
+            match (action, repository) {
+                (_, "") => Decision::Deny("not everywhere".into()),
+                _ => Decision::Allow,
+            }
+        }
+    }
+
+    let access = Arc::new(Asked::default());
+    let server = Server::start_with(Settings::default(), access.clone()).await;
+    server.image("team/app", "v1", b"layer").await;
+    access.0.lock().unwrap().clear();
+    server.get("/v2/_catalog").await.fails(401, "UNAUTHORIZED");
+    assert_eq!(*access.0.lock().unwrap(), [""]);
+}
+
+#[tokio::test]
 async fn a_blob_of_another_repository_is_there_for_those_who_may_read_it() {
     let server = owned().await;
     let put = |name: &'static str, repository: &'static str, bytes: &'static [u8]| {
