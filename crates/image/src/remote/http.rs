@@ -1,11 +1,12 @@
 //! Requests to registries: where they go, as whom, and answers that are read no further than their bound.
 
+mod reach;
 mod tokens;
 
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header::AUTHORIZATION;
@@ -27,6 +28,15 @@ const SMALL: usize = 64 << 10;
 /// How much of an error's text is shown, in characters.
 const SHOWN: usize = 500;
 const REDIRECTS: usize = 10;
+/// Variables that name a proxy.
+const PROXIES: [&str; 6] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
 
 /// What is done in a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,12 +71,25 @@ pub(super) struct Target {
     pub(super) object: String,
 }
 
-/// Talks to registries.
-pub(super) struct Http {
+/// For how long it is known whether a registry is on public addresses.
+const REACH_LIFE: Duration = Duration::from_secs(60);
+
+/// Clients of one kind of registries.
+struct Clients {
     reading: Client,
     /// Whoever sends waits for the answer as long as the sending takes.
     sending: Client,
+    /// Whether they go to public addresses only.
+    guarded: bool,
+}
+
+/// Talks to registries.
+pub(super) struct Http {
+    free: Clients,
+    guarded: Clients,
     options: RemoteOptions,
+    /// Which registries are public, and until when that is believed.
+    public: Mutex<HashMap<String, (bool, Instant)>>,
     tokens: Mutex<HashMap<(String, String), Token>>,
     schemes: Mutex<HashMap<String, &'static str>>,
 }
@@ -81,12 +104,14 @@ impl Http {
                 causes(&error)
             ))
         };
-        let builder = || {
-            let policy = redirect::Policy::custom(|attempt| {
+        let builder = |guarded: bool| {
+            let policy = redirect::Policy::custom(move |attempt| {
                 let down = attempt.url().scheme() == "http"
                     && attempt.previous().iter().any(|url| url.scheme() == "https");
                 if down {
                     attempt.error("it redirects from https to http")
+                } else if guarded && reach::leads_inside(attempt.url()) {
+                    attempt.error(reach::NOT_PUBLIC)
                 } else if attempt.previous().len() > REDIRECTS {
                     attempt.error("it redirects too often")
                 } else {
@@ -101,6 +126,10 @@ impl Http {
                 .tcp_keepalive(SILENCE / 4)
                 .tcp_user_timeout(SILENCE)
                 .redirect(policy);
+            // A proxy resolves names itself, and its own is often not public.
+            if guarded && !PROXIES.iter().any(|name| std::env::var_os(name).is_some()) {
+                builder = builder.dns_resolver(reach::PublicOnly);
+            }
             let certificates = options
                 .authorities
                 .iter()
@@ -110,30 +139,44 @@ impl Http {
             builder = builder.tls_certs_merge(certificates);
             Ok(builder)
         };
-        let build = || -> Result<(Client, Client), reqwest::Error> {
-            Ok((
-                builder()?.read_timeout(SILENCE).build()?,
-                builder()?.build()?,
-            ))
+        let build = |guarded| -> Result<Clients, reqwest::Error> {
+            Ok(Clients {
+                reading: builder(guarded)?.read_timeout(SILENCE).build()?,
+                sending: builder(guarded)?.build()?,
+                guarded,
+            })
         };
-        let (reading, sending) = build().map_err(unfit)?;
         Ok(Self {
-            reading,
-            sending,
+            free: build(false).map_err(unfit)?,
+            guarded: build(true).map_err(unfit)?,
             options,
+            public: Mutex::default(),
             tokens: Mutex::default(),
             schemes: Mutex::default(),
         })
     }
 
+    /// The clients for a registry at a host.
+    async fn clients(&self, host: &str) -> &Clients {
+        let known = lock(&self.public).get(host).copied();
+        let public = match known {
+            Some((public, until)) if Instant::now() < until => public,
+            _ => {
+                // Where names are a proxy's matter, nothing is known of it.
+                let found = reach::addresses(host).await.unwrap_or_default();
+                let public = !found.is_empty() && found.into_iter().all(reach::is_public);
+                let until = Instant::now() + REACH_LIFE;
+                lock(&self.public).insert(host.to_owned(), (public, until));
+                public
+            }
+        };
+        if public { &self.guarded } else { &self.free }
+    }
+
     /// The beginning of a registry's URLs, up to `/v2/`.
     pub(super) async fn base(&self, target: &Target) -> Result<Url, PlaceError> {
         let registry = &target.registry;
-        let host = if registry == DOCKER {
-            "registry-1.docker.io"
-        } else {
-            registry
-        };
+        let host = target.host();
         let scheme = self.scheme(target, host).await?;
         Url::parse(&format!("{scheme}://{host}/v2/"))
             .map_err(|error| PlaceError::Unfit(format!("{registry} is not a registry: {error}")))
@@ -150,7 +193,8 @@ impl Http {
             return Ok(known);
         }
         // As Docker does: on the own machine https is tried, and http if nobody speaks it there.
-        let ping = |scheme: &str| self.reading.get(format!("{scheme}://{host}/v2/")).send();
+        let reading = &self.clients(host).await.reading;
+        let ping = |scheme: &str| reading.get(format!("{scheme}://{host}/v2/")).send();
         let scheme = match ping("https").await {
             Ok(_) => "https",
             Err(secure) => match ping("http").await {
@@ -168,14 +212,15 @@ impl Http {
         target: &Target,
         make: impl Fn(&Client) -> RequestBuilder + Send + Sync,
     ) -> Result<Response, PlaceError> {
-        let answer = self.once(target, make(&self.reading)).await?;
+        let reading = &self.clients(target.host()).await.reading;
+        let answer = self.once(target, make(reading)).await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         if !self.authorize(target, &answer).await? {
             return Ok(answer);
         }
-        self.once(target, make(&self.reading)).await
+        self.once(target, make(reading)).await
     }
 
     /// Sends a request whose body can be sent only once; the token was got by the one before it.
@@ -184,7 +229,8 @@ impl Http {
         target: &Target,
         make: impl FnOnce(&Client) -> RequestBuilder,
     ) -> Result<Response, PlaceError> {
-        let answer = self.once(target, make(&self.sending)).await?;
+        let sending = &self.clients(target.host()).await.sending;
+        let answer = self.once(target, make(sending)).await?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             // Over meanwhile: the whole is tried again with a new one.
             lock(&self.tokens).remove(&target.key());
@@ -202,15 +248,27 @@ impl Http {
                 && url.port_or_known_default() == base.port_or_known_default()
         };
         // A place to upload to may be elsewhere: whoever is there gets no token (distribution-spec, "Pushing blobs").
-        if own(request.url())
-            && let Some(header) = self.token(target)
-        {
+        if !own(request.url()) {
+            self.check_reach(target, request.url()).await?;
+        } else if let Some(header) = self.token(target) {
             request.headers_mut().insert(AUTHORIZATION, header);
         }
         client
             .execute(request)
             .await
             .map_err(|error| target.unreachable(&error))
+    }
+}
+
+impl Http {
+    /// Refuses to go where a public registry must not send.
+    async fn check_reach(&self, target: &Target, url: &Url) -> Result<(), PlaceError> {
+        if self.clients(target.host()).await.guarded && reach::leads_inside(url) {
+            let (step, object) = (target.step, &target.object);
+            let reason = format!("cannot {step} {object}: {}", reach::NOT_PUBLIC);
+            return Err(PlaceError::Unfit(reason));
+        }
+        Ok(())
     }
 }
 
@@ -243,6 +301,13 @@ fn causes(error: &reqwest::Error) -> String {
 }
 
 impl Target {
+    fn host(&self) -> &str {
+        match self.registry.as_str() {
+            DOCKER => "registry-1.docker.io",
+            registry => registry,
+        }
+    }
+
     fn key(&self) -> (String, String) {
         (
             self.registry.clone(),
@@ -378,6 +443,69 @@ mod tests {
                 object: String::new(),
             };
             assert_eq!(http.base(&target).await.unwrap().as_str(), base);
+        }
+    }
+
+    /// A server that answers every request so, and tells when it was asked.
+    async fn answering(answer: String) -> (String, tokio::sync::mpsc::UnboundedReceiver<()>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (asked, told) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                // A client may have gone by then, and nobody may want to know.
+                let _ = asked.send(());
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        (address, told)
+    }
+
+    #[tokio::test]
+    async fn a_public_registry_sends_nobody_inside() {
+        let (inside, mut asked) =
+            answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".into()).await;
+        let port = inside.split_once(':').unwrap().1.to_owned();
+        for host in ["127.0.0.1", "localhost"] {
+            for answer in [
+                format!(
+                    "HTTP/1.1 307 There\r\nlocation: http://{host}:{port}/x\r\ncontent-length: 0\r\n\r\n"
+                ),
+                format!(
+                    "HTTP/1.1 401 Who\r\nwww-authenticate: Bearer realm=\"http://{host}:{port}/x\"\r\ncontent-length: 0\r\n\r\n"
+                ),
+            ] {
+                let (registry, _told) = answering(answer).await;
+                let http = Http::new(RemoteOptions {
+                    plain: Plain::All,
+                    ..RemoteOptions::default()
+                })
+                .unwrap();
+                let target = Target {
+                    registry: registry.clone(),
+                    repository: None,
+                    action: Action::Pull,
+                    step: "get",
+                    object: "it".to_owned(),
+                };
+                let ask = || async {
+                    let url = Url::parse(&format!("http://{registry}/v2/")).unwrap();
+                    let sent = http.send(&target, |client| request(client, &Method::GET, &url));
+                    sent.await.map(drop)
+                };
+                // As if it were elsewhere.
+                let until = Instant::now() + REACH_LIFE;
+                lock(&http.public).insert(registry.clone(), (true, until));
+                assert!(ask().await.is_err());
+                assert!(asked.try_recv().is_err());
+                // One that is here itself may.
+                lock(&http.public).insert(registry.clone(), (false, until));
+                let _ = ask().await;
+                assert!(asked.try_recv().is_ok());
+                while asked.try_recv().is_ok() {}
+            }
         }
     }
 

@@ -97,6 +97,8 @@ impl Http {
         if url.scheme() != "https" && !(url.scheme() == "http" && base.scheme() == "http") {
             return Err(unfit());
         }
+        self.check_reach(target, &url).await?;
+        let reading = &self.clients(target.host()).await.reading;
         let request = match self.options.keyring.get(&target.registry) {
             Credentials::Refresh(token) => {
                 let form = url::form(&[
@@ -106,7 +108,7 @@ impl Http {
                     ("scope", scope),
                     ("refresh_token", token),
                 ]);
-                self.reading
+                reading
                     .post(url)
                     .header(
                         http::header::CONTENT_TYPE,
@@ -119,7 +121,7 @@ impl Http {
                 if let Some(service) = service {
                     url.query_pairs_mut().append_pair("service", service);
                 }
-                let request = self.reading.get(url);
+                let request = reading.get(url);
                 match credentials {
                     Credentials::Basic { username, password } => {
                         request.header(AUTHORIZATION, basic(username, password))
