@@ -19,8 +19,7 @@ pub struct Wanted {
     pub image: String,
     /// The key that it has to be signed with.
     pub key: String,
-    /// Who wants it: whoever writes the pod, and the pod's service account. One of them has to have the right to pull it,
-    /// or the answer would tell of images that they may not see.
+    /// Who wants it. One of them has to have the right to pull it, or the answer would tell of images that they may not see.
     pub by: Vec<User>,
 }
 
@@ -67,10 +66,7 @@ pub(super) async fn check(app: &App, attempt: &Attempt<'_>, pod: &mut Value) -> 
             attempt.namespace
         ))
     };
-    let account = pod.pointer("/spec/serviceAccountName");
-    let account = account.and_then(Value::as_str).unwrap_or("default");
-    let account = User::service_account(attempt.namespace, account);
-    let by = vec![User::clone(&attempt.call.user), account];
+    let by = wanted_by(attempt.namespace, &attempt.call.user, pod);
     let policy = app.registry.get().map(|registry| &registry.policy);
     let judged = images.iter().map(async |image| match policy {
         None => Err(refused(
@@ -93,6 +89,20 @@ pub(super) async fn check(app: &App, attempt: &Attempt<'_>, pod: &mut Value) -> 
         pin(attempt.old, pod, &image, &pinned);
     }
     Ok(())
+}
+
+/// Who wants the images of a pod: its service account, and whoever writes it. A controller writes it for somebody else,
+/// who reads its answers; what that one may do is not known.
+fn wanted_by(namespace: &str, user: &User, pod: &Value) -> Vec<User> {
+    let account = pod.pointer("/spec/serviceAccountName");
+    let account = account.and_then(Value::as_str).unwrap_or("default");
+    let mut by = vec![User::service_account(namespace, account)];
+    let owners = pod.pointer("/metadata/ownerReferences");
+    let mut owners = owners.and_then(Value::as_array).into_iter().flatten();
+    if !owners.any(|owner| owner.get("controller") == Some(&Value::Bool(true))) {
+        by.push(user.clone());
+    }
+    by
 }
 
 fn key(namespace: &Value) -> Option<&str> {
@@ -198,6 +208,19 @@ mod tests {
             images(&new),
             ["shop/web:1", "shop/web@sha256:00", "shop/log:2"]
         );
+    }
+
+    #[test]
+    fn what_a_controller_may_pull_is_not_for_those_it_makes_pods_for() {
+        let user = User::new("author", ["somebody"]);
+        let mut pod = json!({ "metadata": {}, "spec": { "serviceAccountName": "robot" } });
+        let robot = User::service_account("shop", "robot");
+        assert_eq!(
+            wanted_by("shop", &user, &pod),
+            [robot.clone(), user.clone()]
+        );
+        pod["metadata"]["ownerReferences"] = json!([{ "kind": "ReplicaSet", "controller": true }]);
+        assert_eq!(wanted_by("shop", &user, &pod), [robot]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ async fn judge(
     // One answer, so that nobody learns from it what others have.
     let absent = || {
         format!(
-            "it is not in the cluster's registry ({address}), or neither who asks nor the pod's service account may pull it"
+            "it is not in the cluster's registry ({address}), or neither the pod's service account nor who makes the pod may pull it"
         )
     };
     let may = |user| access.may(&identity(user), Action::Pull, repository) == Decision::Allow;
