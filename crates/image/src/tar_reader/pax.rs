@@ -245,10 +245,8 @@ mod tests {
             1_000
         );
         // A header of 1 MiB; whoever compares each with each is at it for a minute.
-        assert_eq!(
-            Records::read(many(40_000).as_bytes()),
-            Err(MalformedReason::Xattrs)
-        );
+        let refused = Records::read(many(40_000).as_bytes());
+        assert_eq!(refused.err(), Some(MalformedReason::Xattrs));
     }
 
     #[test]

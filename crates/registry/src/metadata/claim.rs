@@ -9,8 +9,6 @@
 //! A claim that was good after the manifest was written is older than the mark, so the clearing finds the manifest,
 //! hidden or shown; and hidden, it is not shown any more, since that expects the record that was deleted.
 
-use std::sync::Arc;
-
 use futures::TryStreamExt;
 use mosaic_store::{Expect, Revision};
 
@@ -96,7 +94,8 @@ impl Metadata {
         Ok(owners)
     }
 
-    /// Removes all that a namespace has, which is gone; how many records that were. Nothing, if it has nothing any more.
+    /// Removes all that a namespace has, which is gone; how many records that were. Several servers may be at it: who comes
+    /// last finds nothing more to do.
     pub(crate) async fn clear(&self, name: &str, gone: &Owner) -> Result<u64> {
         let key = keys::namespace(name);
         let Some(stored) = self.get::<NamespaceRecord>(&key).await? else {
@@ -116,8 +115,9 @@ impl Metadata {
                 self.put_at(&key, expect, &marked).await?
             }
         };
-        let busy = || MetadataError::Busy { key: key.clone() };
-        let mark = mark.ok_or_else(busy)?;
+        let Some(mark) = mark else {
+            return Ok(0);
+        };
         let mut removed = 0;
         for _ in 0..PASSES {
             let before = removed;
@@ -128,17 +128,27 @@ impl Metadata {
                 keys::LINKS,
                 keys::REPOSITORIES,
             ] {
-                removed += self.clear_part(prefix, name, &key, mark).await?;
+                match self.clear_part(prefix, name, &key, mark).await? {
+                    Some(part) => removed += part,
+                    None => return Ok(removed),
+                }
             }
             if removed == before {
                 self.delete(&key, mark).await?;
                 return Ok(removed);
             }
         }
-        Err(busy())
+        Err(MetadataError::Busy { key })
     }
 
-    async fn clear_part(&self, part: &str, name: &str, key: &str, mark: Revision) -> Result<u64> {
+    /// None if another server has ended it.
+    async fn clear_part(
+        &self,
+        part: &str,
+        name: &str,
+        key: &str,
+        mark: Revision,
+    ) -> Result<Option<u64>> {
         // Links are by blob, and the repositories of `default` have no slash: they are anywhere.
         let prefix = match name {
             name if name != "default" && part != keys::LINKS => format!("{part}{name}/"),
@@ -158,13 +168,12 @@ impl Metadata {
             // While the mark stands, all that was listed before is of the namespace that is gone.
             let stored = self.get::<NamespaceRecord>(key).await?;
             if stored.is_none_or(|stored| stored.revision != mark) {
-                return Err(MetadataError::Busy { key: key.into() });
+                return Ok(None);
             }
             for (key, revision) in chunk {
-                let key: Arc<str> = key;
                 removed += u64::from(self.delete(&key, revision).await?);
             }
         }
-        Ok(removed)
+        Ok(Some(removed))
     }
 }

@@ -244,11 +244,11 @@ async fn nothing_more_is_written_of_an_upload_that_is_cancelled() {
     let disk = Arc::new(Disk::open(directory.path()).unwrap());
     let id = UploadId::new("r");
     disk.start(&id).await.unwrap();
-    // Without end: it is cancelled when its first bytes are there.
-    let endless = futures::stream::repeat_with(|| Ok(Bytes::from(vec![0; 64 << 10]))).boxed();
+    // Long: it is cancelled when its first bytes are there.
+    let long = futures::stream::repeat_with(|| Ok(Bytes::from(vec![0; 64 << 10])));
+    let long = long.take(2_000).boxed();
     let (adding, cancelled) = (disk.clone(), id.clone());
-    let adding =
-        tokio::spawn(async move { adding.append(&cancelled, None, u64::MAX, endless).await });
+    let adding = tokio::spawn(async move { adding.append(&cancelled, None, u64::MAX, long).await });
     while disk.length(&id).await.unwrap() == 0 {
         tokio::task::yield_now().await;
     }

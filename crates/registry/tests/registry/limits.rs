@@ -1,5 +1,7 @@
 //! What one namespace takes from the others: bytes, and room for manifests.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
 use mosaic_image::{digest, media};
 use mosaic_registry::Identity;
@@ -43,26 +45,31 @@ async fn a_namespace_has_as_many_bytes_as_it_may() {
 async fn of_images_that_come_at_once_those_are_made_that_fit() {
     let server = owned().await;
     let small = bearer("small");
-    let kind = [
-        ("authorization", small.as_str()),
-        ("content-type", media::OCI_MANIFEST),
-    ];
+    let small = [("authorization", small.as_str())];
     for bytes in [&[7; 300][..], b"{}"] {
         let path = format!(
             "/v2/small/app/blobs/uploads/?digest={}",
             digest::sha256(bytes)
         );
-        let post = server.send("POST", &path, &kind[..1], bytes.to_vec());
+        let post = server.send("POST", &path, &small, bytes.to_vec());
         post.await.is(201);
     }
     let pushes = (0..8).map(|number| {
         let mut image = manifest(b"{}", &[&[7; 300]]);
         image["annotations"] = json!({ "number": number.to_string() });
-        let (server, path) = (&server, format!("/v2/small/app/manifests/v{number}"));
-        async move { server.send("PUT", &path, &kind, image.to_string()).await }
+        let request = http::Request::put(format!("/v2/small/app/manifests/v{number}"))
+            .header("content-type", media::OCI_MANIFEST)
+            .body(http_body_util::Full::new(image.to_string().into()));
+        // Without connections, so that all of them are begun before one goes on.
+        let registry = server.registry.clone();
+        let who = Identity {
+            name: Some("small".into()),
+            groups: Arc::new([]),
+        };
+        async move { registry.handle(request.unwrap(), &who).await.status() }
     });
     let replies = futures::future::join_all(pushes).await;
-    let made = replies.iter().filter(|reply| reply.status == 201);
+    let made = replies.iter().filter(|status| **status == 201);
     assert_eq!(made.count(), 1);
 }
 
