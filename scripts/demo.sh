@@ -45,7 +45,7 @@ while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); d
 
 # Hosts renew their leases every 3 s here, and count as lost after 12 s without; usual are 10 s and 40 s.
 start_server() {
-    "$mos" server --data-dir "$folder/data" --listen "127.0.0.1:$port" \
+    "$mos" server --data-dir "$folder/data" --listen "127.0.0.1:$port" --registry-listen none \
         --node-monitor-grace-period 12s >>"$folder/log" 2>&1 &
     server=$!
     until [ -s "$folder/data/admin.kubeconfig" ] &&

@@ -45,7 +45,14 @@ fn only_one_server_uses_a_data_directory() {
     let data = server.data();
     let second = output(
         command()
-            .args(["server", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args([
+                "server",
+                "--listen",
+                "127.0.0.1:0",
+                "--registry-listen",
+                "none",
+            ])
+            .arg("--data-dir")
             .arg(&data),
     );
     let error = second.failed(1);

@@ -36,7 +36,14 @@ impl Server {
 
     fn start_in(directory: TempDir) -> Self {
         let mut child = command()
-            .args(["server", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args([
+                "server",
+                "--listen",
+                "127.0.0.1:0",
+                "--registry-listen",
+                "none",
+            ])
+            .arg("--data-dir")
             .arg(directory.path().join("data"))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
