@@ -151,8 +151,9 @@ fn every_route_is_closed_to_who_lacks_the_right() {
     let server = Server::start();
     guarded(&server);
     let nobody = server.http().impersonate("nobody");
-    // Anybody may ask what they themselves may do.
+    // Anybody may ask what they themselves may do, and for a token that is worth no more than that.
     let own = [
+        "registrytokens",
         "selfsubjectaccessreviews",
         "selfsubjectrulesreviews",
         "selfsubjectreviews",

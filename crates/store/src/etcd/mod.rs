@@ -189,7 +189,17 @@ impl Inner {
 
     /// The cluster's revision, as of some moment after the call. Calls that arrive while an answer is
     /// under way share the next one.
-    async fn current_revision(&self) -> Result<Revision> {
+    ///
+    /// It is asked in a task of its own: a caller that is not polled for a while, such as a branch of a `select`, would
+    /// otherwise hold up everybody else.
+    async fn current_revision(self: &Arc<Self>) -> Result<Revision> {
+        let inner = self.clone();
+        tokio::spawn(async move { inner.ask_current().await })
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Internal(error.to_string())))
+    }
+
+    async fn ask_current(&self) -> Result<Revision> {
         let last_question = self.asked.load(Ordering::SeqCst);
         let mut current = self.current.lock().await;
         if current.question <= last_question {
@@ -240,7 +250,7 @@ impl Inner {
         StoreError::Compacted { asked, oldest }
     }
 
-    async fn future(&self, asked: Revision) -> StoreError {
+    async fn future(self: &Arc<Self>, asked: Revision) -> StoreError {
         match self.current_revision().await {
             Ok(current) => StoreError::Future { asked, current },
             Err(error) => error,

@@ -153,9 +153,9 @@ impl<'a> Places<'a> {
                 )));
             }
         };
-        let place = self.registries(Some(name)).await?;
         let mut candidates = name.candidates(cluster);
         let last = candidates.pop().unwrap_or_else(|| name.normal());
+        let place = self.registries(Some(&last)).await?;
         for candidate in candidates {
             if place.resolve(&candidate).await?.is_some() {
                 return Ok(At {
@@ -284,8 +284,10 @@ impl<'a> Places<'a> {
                 authorities.extend(cluster.authority.clone());
                 home = Some(cluster.server.clone());
             }
-            // An image that names its registry, or that is Docker's, needs no cluster.
-            Err(failure) if name.is_some() => tracing::debug!("no cluster: {failure}"),
+            // An image that names its registry needs no cluster.
+            Err(failure) if name.is_some_and(|name| name.registry().is_some()) => {
+                tracing::debug!("no cluster: {failure}");
+            }
             Err(failure) => return Err(failure),
         }
         let plain = if self.args.plain_http {
