@@ -301,6 +301,104 @@ fn pods_that_keep_others_away_are_taken_apart() {
     assert_eq!(found.moves[0].pod.name(), "apart");
 }
 
+/// A pod that nobody moves and that bears no more pods with the label `crowd` on its host than on the emptiest one.
+fn loner() -> Value {
+    let mut pod = annotated(member("loner", "100m"), "mosaic/movable", "false");
+    pod["metadata"]["labels"]["crowd"] = json!("a");
+    pod["spec"]["topologySpreadConstraints"] = json!([{
+        "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": { "matchExpressions": [{ "key": "crowd", "operator": "Exists" }] },
+    }]);
+    pod
+}
+
+#[test]
+fn nothing_is_put_right_where_another_goes_wrong_by_it() {
+    let mut tainted = host("h1", "a", "4", "8Gi");
+    tainted["spec"] = json!({ "taints": [{ "key": "pool", "effect": "NoSchedule" }] });
+    let spare = |taints: Value| {
+        let mut spare = host("h3", "a", "4", "8Gi");
+        spare["spec"]["taints"] = taints;
+        node(&spare)
+    };
+    // The rule that the pod has of its own is kept everywhere; only the taint is in its way.
+    let mut bystander = member("bystander", "1");
+    bystander["metadata"]["labels"]["crowd"] = json!("b");
+    bystander["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = json!([{ "topologyKey": "kubernetes.io/hostname", "labelSelector": { "matchLabels": { "tier": "noisy" } } }]);
+    let mut plain = bystander.clone();
+    plain["spec"]["affinity"] = Value::Null;
+    for bystander in [bystander, plain] {
+        let mut cluster = cluster(&[tainted.clone(), host("h2", "a", "4", "8Gi")]);
+        cluster.upsert_node(spare(tainted["spec"]["taints"].clone()));
+        placed(&mut cluster, bystander, "h1");
+        placed(&mut cluster, loner(), "h2");
+        let options = Options::new(Goal::Constraints);
+        let found = plan(&cluster, &options);
+        assert_eq!(found.moves, []);
+        assert_eq!((found.before.misplaced, found.after.misplaced), (1, 1));
+        let told = why_nothing(&cluster, &options);
+        assert!(
+            told.starts_with(
+                "1 pods would not be allowed where they are; but no other may go wrong"
+            ),
+            "{told}"
+        );
+        // There it is in nobody's way.
+        cluster.upsert_node(spare(json!([])));
+        let found = plan(&cluster, &options);
+        assert_eq!(
+            found.moves.iter().map(route).collect::<Vec<_>>(),
+            [("bystander", "h1", "h3")]
+        );
+        assert_eq!((found.before.misplaced, found.after.misplaced), (1, 0));
+    }
+}
+
+#[test]
+fn what_goes_right_outside_of_the_pool_makes_up_for_nothing_in_it() {
+    let mut hosts = [
+        host("h1", "a", "4", "8Gi"),
+        host("h2", "b", "4", "8Gi"),
+        host("outside", "a", "4", "8Gi"),
+    ];
+    for host in &mut hosts[..2] {
+        host["metadata"]["labels"]["pool"] = json!("ours");
+    }
+    hosts[0]["spec"] = json!({ "taints": [{ "key": "pool", "effect": "NoSchedule" }] });
+    let mut cluster = cluster(&hosts);
+    let mut disturber = member("disturber", "1");
+    disturber["metadata"]["labels"]["crowd"] = json!("b");
+    placed(&mut cluster, disturber, "h1");
+    for name in ["o1", "o2"] {
+        let mut apart = member(name, "1");
+        apart["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = json!([{ "topologyKey": "topology.kubernetes.io/zone", "labelSelector": { "matchLabels": { "crowd": "b" } } }]);
+        placed(&mut cluster, apart, "outside");
+    }
+    let mut options = Options::new(Goal::Constraints);
+    options.nodes = LabelSelector::parse("pool=ours").unwrap();
+    let found = plan(&cluster, &options);
+    assert_eq!(found.moves.len(), 1);
+    assert_eq!((found.before.misplaced, found.after.misplaced), (1, 0));
+    placed(&mut cluster, loner(), "h2");
+    assert_eq!(plan(&cluster, &options).moves, []);
+}
+
+#[test]
+fn pods_that_want_the_same_port_are_taken_apart() {
+    let mut cluster = cluster(&[host("h1", "a", "4", "8Gi"), host("h2", "b", "4", "8Gi")]);
+    for name in ["a", "b"] {
+        let mut pod = member(name, "1");
+        pod["spec"]["containers"][0]["ports"] = json!([{ "hostPort": 80, "containerPort": 80 }]);
+        placed(&mut cluster, pod, "h1");
+    }
+    let found = plan(&cluster, &Options::new(Goal::Constraints));
+    assert_eq!(
+        found.moves.iter().map(route).collect::<Vec<_>>(),
+        [("a", "h1", "h2")]
+    );
+    assert_eq!((found.before.misplaced, found.after.misplaced), (2, 0));
+}
+
 #[test]
 fn a_host_that_is_fuller_than_others_gives_pods_away() {
     let mut cluster = cluster(&[host("h1", "a", "4", "8Gi"), host("h2", "b", "4", "8Gi")]);

@@ -6,7 +6,7 @@ use super::{
     movable::is_bound_to_host,
     simulation::Simulation,
 };
-use crate::{filter::Test, model::Pod, slab::NodeIndex};
+use crate::{model::Pod, slab::NodeIndex};
 
 /// A move must win more than what rounding makes of nothing.
 const LEAST_GAIN: f32 = 1e-3;
@@ -21,10 +21,10 @@ impl Simulation<'_> {
         }
     }
 
-    /// Each move makes the number of misplaced pods smaller. A taint or a host's label concerns the pod alone; a rule
-    /// about other pods may break others when it is mended, so they are counted.
+    /// Each move makes the number of misplaced pods smaller, of those in the pool and of all: where one is put right, as
+    /// many others must not go wrong.
     fn put_right(&mut self) {
-        let mut broken = None;
+        let mut known = None;
         for key in self.pods(None) {
             if self.left() == 0 {
                 return;
@@ -33,21 +33,25 @@ impl Simulation<'_> {
             let Some(failure) = found.and_then(|index| violation(&self.cluster, index)) else {
                 continue;
             };
-            let alone = matches!(failure.test(), Test::Taints | Test::NodeAffinity);
-            let known = match broken {
-                Some(known) => known,
-                None => self.broken_between_pods(),
+            let others = match known {
+                Some(others) => others,
+                None => self.misplaced_by_others(),
             };
-            broken = Some(known);
-            let before = self.checkpoint();
+            known = Some(others);
+            let before = if self.depends_on_others(&key) {
+                others
+            } else {
+                others.and_one_of_pool()
+            };
+            let checkpoint = self.checkpoint();
             if !self.try_move(&key, Reason::Misplaced(failure), |_, _, _| true) {
                 continue;
             }
-            let after = self.broken_between_pods();
-            if after < known || after == known && alone {
-                broken = Some(after);
+            let after = self.misplaced_by_others();
+            if after.is_fewer_than(before) {
+                known = Some(after);
             } else {
-                self.go_back(before);
+                self.go_back(checkpoint);
             }
         }
     }

@@ -33,7 +33,9 @@ pub fn why_nothing(cluster: &Cluster, options: &Options) -> String {
                     "each of the {} pods that may be moved would be allowed where it is",
                     movable.len()
                 ),
-                some => format!("{some} pods would not be allowed where they are; but {SURE}"),
+                some => format!(
+                    "{some} pods would not be allowed where they are; but no other may go wrong by a move, and {SURE}"
+                ),
             }
         }
         Goal::Packing { max_requested } => {

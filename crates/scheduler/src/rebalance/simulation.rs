@@ -281,27 +281,65 @@ impl<'a> Simulation<'a> {
         self.round = to.round;
     }
 
-    /// How many pods break a rule that is about other pods, when those that leave are gone.
-    pub(super) fn broken_between_pods(&mut self) -> usize {
-        let rules =
-            |template: &Template| !(template.affinity.is_empty() && template.spread.is_empty());
-        let classes = || self.cluster.state.classes.iter();
-        // Whoever keeps others away makes a rule for all of them.
-        let keeps_away = |template: &Template| !template.anti_affinity.is_empty();
-        let all = classes().any(|(_, entry)| keeps_away(&entry.class.template));
+    /// How many pods are misplaced, when those that leave are gone, of those for which it depends on where others are: of
+    /// the rest, a move changes nothing but for the pod that it moves.
+    pub(super) fn misplaced_by_others(&mut self) -> Misplaced {
         for pod in &self.round.leaving {
             self.cluster.remove_pod(&pod.key);
         }
+        let all = self.keeps_away();
         let pods = self.cluster.state.pods.iter();
-        let broken = pods
-            .filter(|(_, entry)| all || rules(&entry.pod.class.template))
-            .filter(|(index, _)| violation(&self.cluster, *index).is_some())
-            .count();
+        let found = pods
+            .filter(|(_, entry)| all || is_about_others(&entry.pod.class.template))
+            .filter(|(index, _)| violation(&self.cluster, *index).is_some());
+        let mut misplaced = Misplaced::default();
+        for (_, entry) in found {
+            misplaced.everywhere += 1;
+            misplaced.in_pool += usize::from(entry.node.is_some_and(|host| self.pool.get(host)));
+        }
         for pod in &self.round.leaving {
             self.cluster.upsert_pod(pod.clone());
         }
-        broken
+        misplaced
     }
+
+    /// Whether a pod is one of those of which [`Simulation::misplaced_by_others`] counts.
+    pub(super) fn depends_on_others(&self, key: &PodKey) -> bool {
+        let pod = self.cluster.pod(key);
+        self.keeps_away() || pod.is_some_and(|pod| is_about_others(&pod.class.template))
+    }
+
+    /// Whether any pod keeps others away: it makes a rule for all of them.
+    fn keeps_away(&self) -> bool {
+        let mut classes = self.cluster.state.classes.iter();
+        classes.any(|(_, entry)| !entry.class.template.anti_affinity.is_empty())
+    }
+}
+
+/// How many pods would not be allowed where they are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Misplaced {
+    in_pool: usize,
+    everywhere: usize,
+}
+
+impl Misplaced {
+    pub(super) fn and_one_of_pool(self) -> Self {
+        Self {
+            in_pool: self.in_pool + 1,
+            everywhere: self.everywhere + 1,
+        }
+    }
+
+    /// Fewer in the pool, for that is what is to be put right, and not at the cost of pods elsewhere.
+    pub(super) fn is_fewer_than(self, other: Self) -> bool {
+        self.in_pool < other.in_pool && self.everywhere < other.everywhere
+    }
+}
+
+/// Whether a pod's own rules are about what other pods are where.
+fn is_about_others(template: &Template) -> bool {
+    !(template.affinity.is_empty() && template.spread.is_empty() && template.ports.is_empty())
 }
 
 /// A key that no pod has: names have no spaces.
