@@ -462,6 +462,32 @@ fn rounds_keep_within_budgets_and_wait_for_the_room_that_they_make() {
     assert_eq!(rounds(&cluster, 2), [0; 0]);
 }
 
+#[test]
+fn room_that_the_last_round_makes_is_used() {
+    let mut narrow = host("h1", "a", "1", "4Gi");
+    narrow["status"]["allocatable"]["pods"] = json!("1");
+    let mut cluster = cluster(&[narrow, host("h2", "b", "4", "8Gi")]);
+    placed(&mut cluster, member("large", "1"), "h1");
+    placed(
+        &mut cluster,
+        ready(owned(plain("small", "250m", "1Gi"), "ReplicaSet", "s")),
+        "h2",
+    );
+    for at_a_time in [1, 2] {
+        let options = Options {
+            at_a_time,
+            ..Options::new(SPREADING)
+        };
+        let found = plan(&cluster, &options).moves;
+        // The small one has to wait until the large one is gone.
+        assert_eq!(
+            found.iter().map(route).collect::<Vec<_>>(),
+            [("large", "h1", "h2"), ("small", "h2", "h1")]
+        );
+        assert_eq!((found[0].round, found[1].round), (0, 1));
+    }
+}
+
 fn cluster_of(world: &World) -> Cluster {
     let mut cluster = cluster(&world.nodes);
     for object in &world.namespaces {

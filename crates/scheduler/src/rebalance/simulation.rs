@@ -73,16 +73,17 @@ impl<'a> Simulation<'a> {
     }
 
     /// Moves pods until nothing is left to be won. What is still leaving stands in the way of some moves, so a last look is
-    /// taken without.
+    /// taken that begins without; a look that a round ends in has seen some pods too early.
     pub(super) fn run(&mut self) {
         loop {
             let before = self.moves.len();
+            let nothing_leaves = self.round.leaving.is_empty();
             self.pass();
             if self.left() == 0 {
                 return;
             }
             if self.moves.len() == before {
-                if self.round.leaving.is_empty() {
+                if nothing_leaves {
                     return;
                 }
                 self.end_round();
