@@ -301,12 +301,13 @@ fn pods_that_keep_others_away_are_taken_apart() {
     assert_eq!(found.moves[0].pod.name(), "apart");
 }
 
-/// A pod that nobody moves and that bears no more pods with the label `crowd` on its host than on the emptiest one.
-fn loner() -> Value {
+/// A pod that nobody moves and that bears one more pod with the label `crowd` in its domain than there is in the emptiest
+/// one, itself among them.
+fn loner(domain: &str) -> Value {
     let mut pod = annotated(member("loner", "100m"), "mosaic/movable", "false");
     pod["metadata"]["labels"]["crowd"] = json!("a");
     pod["spec"]["topologySpreadConstraints"] = json!([{
-        "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+        "maxSkew": 1, "topologyKey": domain, "whenUnsatisfiable": "DoNotSchedule",
         "labelSelector": { "matchExpressions": [{ "key": "crowd", "operator": "Exists" }] },
     }]);
     pod
@@ -331,7 +332,7 @@ fn nothing_is_put_right_where_another_goes_wrong_by_it() {
         let mut cluster = cluster(&[tainted.clone(), host("h2", "a", "4", "8Gi")]);
         cluster.upsert_node(spare(tainted["spec"]["taints"].clone()));
         placed(&mut cluster, bystander, "h1");
-        placed(&mut cluster, loner(), "h2");
+        placed(&mut cluster, loner("kubernetes.io/hostname"), "h2");
         let options = Options::new(Goal::Constraints);
         let found = plan(&cluster, &options);
         assert_eq!(found.moves, []);
@@ -355,7 +356,7 @@ fn nothing_is_put_right_where_another_goes_wrong_by_it() {
 }
 
 #[test]
-fn what_goes_right_outside_of_the_pool_makes_up_for_nothing_in_it() {
+fn neither_the_pool_nor_the_rest_pays_for_the_other() {
     let mut hosts = [
         host("h1", "a", "4", "8Gi"),
         host("h2", "b", "4", "8Gi"),
@@ -379,7 +380,15 @@ fn what_goes_right_outside_of_the_pool_makes_up_for_nothing_in_it() {
     let found = plan(&cluster, &options);
     assert_eq!(found.moves.len(), 1);
     assert_eq!((found.before.misplaced, found.after.misplaced), (1, 0));
-    placed(&mut cluster, loner(), "h2");
+    placed(&mut cluster, loner("kubernetes.io/hostname"), "h2");
+    assert_eq!(plan(&cluster, &options).moves, []);
+    // Nor the other way round: all that is won in the pool is lost outside of it.
+    for name in ["o1", "o2", "loner"] {
+        cluster.remove_pod(&key(name));
+    }
+    assert_eq!(plan(&cluster, &options).moves.len(), 1);
+    cluster.upsert_node(node(&host("beside", "b", "4", "8Gi")));
+    placed(&mut cluster, loner("topology.kubernetes.io/zone"), "beside");
     assert_eq!(plan(&cluster, &options).moves, []);
 }
 
