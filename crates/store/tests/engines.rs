@@ -23,6 +23,7 @@ macro_rules! engine_suite {
             the_future_is_an_error
             every_watch_reaches_the_revision
             revisions_only_grow
+            who_is_not_polled_holds_up_nobody
             large_values
             keys_are_any_text
             a_long_history_is_replayed_whole

@@ -277,7 +277,7 @@ async fn reaches(inner: &Inner, time: Duration) -> bool {
 }
 
 /// Fails unless a watch can start after a revision; answers with the cluster's current one.
-pub(super) async fn check_start(inner: &Inner, after: Revision) -> Result<Revision> {
+pub(super) async fn check_start(inner: &Arc<Inner>, after: Revision) -> Result<Revision> {
     let key = inner.tick_key();
     let options = GetOptions::new()
         .with_revision(to_etcd(after.max(1)))

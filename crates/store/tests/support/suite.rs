@@ -92,6 +92,23 @@ pub async fn senseless_writes_are_refused(store: Subject) {
     assert_eq!(list(&store, "").await.entries, []);
 }
 
+pub async fn who_is_not_polled_holds_up_nobody(store: Subject) {
+    let mut set_aside = Vec::new();
+    for _ in 0..3 {
+        let mut asking = store.revision();
+        // Begun, and then left alone, as in a branch of a select that another branch was faster than.
+        let _ = futures::poll!(&mut asking);
+        set_aside.push(asking);
+    }
+    let others = async {
+        store.revision().await.unwrap();
+        store.get("/a").await.unwrap();
+        list(&store, "/").await;
+    };
+    let answered = tokio::time::timeout(std::time::Duration::from_secs(60), others).await;
+    answered.expect("an answer to who is polled");
+}
+
 pub async fn lists_are_ordered_and_can_be_paged(store: Subject) {
     for key in ["/a/c", "/a/a", "/b/a", "/a/b", "/a/d", "/a"] {
         create(&store, key, key).await;
