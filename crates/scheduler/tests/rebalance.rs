@@ -386,8 +386,12 @@ fn neither_the_pool_nor_the_rest_pays_for_the_other() {
     for name in ["o1", "o2", "loner"] {
         cluster.remove_pod(&key(name));
     }
+    for (name, zone) in [("outside", "a"), ("beside", "b")] {
+        let mut cordoned = host(name, zone, "4", "8Gi");
+        cordoned["spec"]["unschedulable"] = json!(true);
+        cluster.upsert_node(node(&cordoned));
+    }
     assert_eq!(plan(&cluster, &options).moves.len(), 1);
-    cluster.upsert_node(node(&host("beside", "b", "4", "8Gi")));
     placed(&mut cluster, loner("topology.kubernetes.io/zone"), "beside");
     assert_eq!(plan(&cluster, &options).moves, []);
 }

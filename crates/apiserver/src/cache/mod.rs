@@ -19,7 +19,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use mosaic_store::{Revision, Store, StoreError};
 use parking_lot::RwLock;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 pub use kind::{Kind, Scope, Subscription, TooOld};
 pub use object::{Change, EventType, LineForm, Object, frame};
@@ -38,9 +38,6 @@ pub struct Cache {
     kinds: RwLock<HashMap<Box<str>, Arc<Kind>>>,
     observers: RwLock<Vec<(Box<str>, Observer)>>,
     applied: watch::Sender<Revision>,
-    fresh: Mutex<Revision>,
-    fresh_asked: std::sync::atomic::AtomicU64,
-    fresh_answered: std::sync::atomic::AtomicU64,
 }
 
 impl Cache {
@@ -51,9 +48,6 @@ impl Cache {
             kinds: RwLock::default(),
             observers: RwLock::default(),
             applied: watch::Sender::new(0),
-            fresh: Mutex::new(0),
-            fresh_asked: 0.into(),
-            fresh_answered: 0.into(),
         }
     }
 
@@ -145,19 +139,8 @@ impl Cache {
         if self.store.exclusive() {
             return Ok(());
         }
-        use std::sync::atomic::Ordering::SeqCst;
-        // A question asked after this call began answers it, whoever asked. Callers queue at the lock;
-        // the one that gets it asks for all that came before it.
-        let ticket = self.fresh_asked.fetch_add(1, SeqCst) + 1;
-        let revision = {
-            let mut latest = self.fresh.lock().await;
-            if self.fresh_answered.load(SeqCst) < ticket {
-                let covers = self.fresh_asked.load(SeqCst);
-                *latest = self.store.revision().await?;
-                self.fresh_answered.store(covers, SeqCst);
-            }
-            *latest
-        };
+        // The store asks once for all who come at the same time.
+        let revision = self.store.revision().await?;
         self.reach(revision).await
     }
 }
