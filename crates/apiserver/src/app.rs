@@ -41,6 +41,8 @@ pub struct App {
     pub toleration_seconds: mosaic_validation::pod_admission::TolerationSeconds,
     /// The way to hosts.
     pub streams: crate::streams::Hosts,
+    /// Whether there is to be a registry.
+    pub registry_awaited: bool,
     /// The registry of this server, once there is one.
     pub registry: std::sync::OnceLock<ImageRegistry>,
     /// Cancelled when the server stops.

@@ -132,10 +132,8 @@ fn root_paths(kinds: &Snapshot) -> Vec<String> {
     paths
 }
 
-/// Health: that the server answers is its life; that the store does is its readiness, which the cache
-/// notices by itself.
 /// `/livez` says whether the process lives; `/readyz` and `/healthz` also whether it can serve: whether it
-/// is not stopping, and the store answers.
+/// is not stopping, its image registry is there, if it is to have one, and the store answers.
 async fn health(app: &App, parts: &Parts, check: &[&str]) -> Result<Response<Body>, Status> {
     if !check.is_empty() && !matches!(check, ["ping" | "store" | "etcd"]) {
         return Err(Status::no_such_path());
@@ -153,10 +151,17 @@ async fn health(app: &App, parts: &Parts, check: &[&str]) -> Result<Response<Bod
         Ok(())
     };
     let stopping = app.shutdown.is_cancelled();
-    if stopping || store.is_err() {
+    let awaits_registry = !path.starts_with("livez")
+        && check.is_empty()
+        && app.registry_awaited
+        && app.registry.get().is_none();
+    if stopping || awaits_registry || store.is_err() {
         let mut text = String::new();
         if stopping {
             text.push_str("[-]shutdown: the server is stopping\n");
+        }
+        if awaits_registry {
+            text.push_str("[-]registry: the image registry is being started\n");
         }
         if let Err(why) = store {
             text.push_str(&format!("[-]store failed: {why}\n"));

@@ -60,6 +60,8 @@ pub struct Options {
     pub service_range: ipnet::IpNet,
     /// How long new pods stay on hosts that are lost, if they do not say.
     pub toleration_seconds: TolerationSeconds,
+    /// Whether there is to be an image registry: the server is not ready until it is there ([`Server::has_registry`]).
+    pub registry: bool,
     /// Which requests are written down where.
     pub audit: Option<(AuditPolicy, AuditLog)>,
 }
@@ -272,6 +274,7 @@ fn assemble(options: &mut Options, store: Arc<dyn Store>, authority: Arc<Authori
         service_range: options.service_range,
         toleration_seconds: options.toleration_seconds,
         streams: crate::streams::Hosts::default(),
+        registry_awaited: options.registry,
         registry: std::sync::OnceLock::new(),
         shutdown: CancellationToken::new(),
     }

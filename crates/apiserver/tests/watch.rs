@@ -23,6 +23,7 @@ async fn server(store: &Memory) -> (Server, tempfile::TempDir) {
         anonymous: false,
         service_range: "10.96.0.0/16".parse().unwrap(),
         toleration_seconds: TolerationSeconds::default(),
+        registry: false,
         audit: None,
     };
     let server = Server::start(options, Arc::new(store.clone())).await;

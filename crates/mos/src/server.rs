@@ -280,6 +280,7 @@ async fn serve(args: ServerArgs) -> Result<(), Failure> {
         anonymous: args.anonymous_auth,
         service_range: args.service_cluster_ip_range,
         toleration_seconds: args.hosts.toleration_seconds(),
+        registry: args.registry.listens(&args.store).is_some(),
         audit,
     };
     let records = store.clone();

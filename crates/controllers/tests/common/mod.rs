@@ -37,6 +37,7 @@ impl Cluster {
             anonymous: false,
             service_range: "10.96.0.0/16".parse::<ipnet::IpNet>().unwrap(),
             toleration_seconds: mosaic_apiserver::TolerationSeconds::default(),
+            registry: false,
             audit: None,
         };
         let server = Server::start(options, Arc::new(store)).await.unwrap();

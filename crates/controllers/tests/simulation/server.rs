@@ -73,6 +73,7 @@ impl Servers {
             anonymous: false,
             service_range: "10.96.0.0/16".parse().unwrap(),
             toleration_seconds: TolerationSeconds::default(),
+            registry: false,
             audit: None,
         };
         let started = clock.of(Server::start(options, Arc::new(store))).await;

@@ -95,7 +95,7 @@ impl FromStr for Listen {
 
 impl InServerArgs {
     /// Where to listen; none for nowhere.
-    fn listens(&self, store: &Store) -> Option<SocketAddr> {
+    pub(crate) fn listens(&self, store: &Store) -> Option<SocketAddr> {
         match (self.registry_listen, store) {
             (Some(Listen::At(address)), _) => Some(address),
             (Some(Listen::Nowhere), _) => None,
@@ -240,8 +240,12 @@ fn names(
     let mut names: Vec<String> = given.map(str::to_owned).into_iter().collect();
     names.push(address.to_string());
     if here {
-        let port = address.port();
-        names.extend(["localhost", "127.0.0.1"].map(|host| format!("{host}:{port}")));
+        for host in ["localhost", "127.0.0.1"] {
+            let name = format!("{host}:{}", address.port());
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
     }
     Ok(names)
 }
