@@ -5,7 +5,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::{Server, command, output};
+use common::{Server, command, output, server_over};
 
 #[test]
 fn it_writes_a_private_kubeconfig_and_stops_cleanly() {
@@ -43,18 +43,7 @@ fn it_writes_a_private_kubeconfig_and_stops_cleanly() {
 fn only_one_server_uses_a_data_directory() {
     let server = Server::start();
     let data = server.data();
-    let second = output(
-        command()
-            .args([
-                "server",
-                "--listen",
-                "127.0.0.1:0",
-                "--registry-listen",
-                "none",
-            ])
-            .arg("--data-dir")
-            .arg(&data),
-    );
+    let second = output(&mut server_over(&data));
     let error = second.failed(1);
     assert!(
         error.contains("error:") && error.contains(data.to_str().unwrap()),

@@ -123,7 +123,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Adds to an upload, and gives it up where its namespace would have more bytes than it may.
+    /// Adds to an upload, whose new length comes back, and gives it up where its namespace would have more bytes than it may.
     pub(crate) async fn append(
         &self,
         repository: &str,
@@ -131,10 +131,10 @@ impl Registry {
         at: Option<u64>,
         most: u64,
         body: ByteStream,
-    ) -> Result<Result<u64, BlobsError>, ApiError> {
+    ) -> Result<u64, ApiError> {
         let (blobs, namespace) = (&self.0.blobs, namespace(repository));
         let Some((limit, pushed)) = self.limited(namespace) else {
-            return Ok(blobs.append(id, at, most, body).await);
+            return Ok(blobs.append(id, at, most, body).await?);
         };
         let named = self.named_bytes(namespace, &pushed).await?;
         let length = blobs.length(id).await?;
@@ -157,7 +157,7 @@ impl Registry {
             blobs.discard(id).await?;
             return Err(denied(namespace, limit));
         }
-        Ok(appended)
+        Ok(appended?)
     }
 
     /// An upload is a blob now, which waits for an image.

@@ -35,16 +35,7 @@ impl Server {
     }
 
     fn start_in(directory: TempDir) -> Self {
-        let mut child = command()
-            .args([
-                "server",
-                "--listen",
-                "127.0.0.1:0",
-                "--registry-listen",
-                "none",
-            ])
-            .arg("--data-dir")
-            .arg(directory.path().join("data"))
+        let mut child = server_over(&directory.path().join("data"))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -164,6 +155,16 @@ pub fn command() -> Command {
         }
     }
     command.env("HOME", "/nonexistent").stdin(Stdio::null());
+    command
+}
+
+/// A server over a data directory, on a free port and without what would take one that is not.
+pub fn server_over(data: &Path) -> Command {
+    let mut command = command();
+    command
+        .args(["server", "--listen", "127.0.0.1:0"])
+        .args(["--registry-listen", "none", "--data-dir"])
+        .arg(data);
     command
 }
 

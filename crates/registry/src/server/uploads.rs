@@ -111,19 +111,17 @@ impl Call<'_> {
                 (Some(first), most.min(last + 1))
             }
         };
-        let appended = self
-            .registry
-            .append(self.repository, id, at, most, body)
-            .await?;
-        if let (Some(first), Ok(reached)) = (at, &appended)
-            && *reached < most
+        let appended = self.registry.append(self.repository, id, at, most, body);
+        let reached = appended.await?;
+        if let Some(first) = at
+            && reached < most
             && length.is_none()
         {
             let message = format!("the chunk has {} bytes less than its range", most - reached);
             tracing::debug!(%id, first, message);
             return Err(ApiError::bad(Code::SizeInvalid, message));
         }
-        Ok(appended?)
+        Ok(reached)
     }
 
     /// `PUT`: the rest of the bytes, and what they should be.
